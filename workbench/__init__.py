@@ -1,0 +1,41 @@
+"""A Jupyter workbench for people who fine-tune text-embedding models.
+
+Importing it loads neither torch nor transformers: rooms and names are fetched on first use.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_rooms = (
+    *("data", "encode", "errors", "evaluate", "losses", "mine", "registry", "report", "rules"),
+    *("sample", "scores", "sweep", "train", "types"),
+)
+_names = {
+    "BadArgument": "errors",
+    "BadData": "errors",
+    "Batch": "types",
+    "Candidates": "types",
+    "Collection": "types",
+    "Encoder": "encode",
+    "Scorecard": "types",
+    "Vectors": "types",
+    "Verdicts": "types",
+}
+
+__all__ = [*_rooms, *_names]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _rooms:
+        return import_module(f"workbench.{name}")
+    if name in _names:
+        return getattr(import_module(f"workbench.{_names[name]}"), name)
+    raise AttributeError(f"module 'workbench' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
