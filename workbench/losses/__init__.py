@@ -1,0 +1,7 @@
+"""Losses: pure functions of scores, positive column and weight. One file each, one value a row."""
+
+from workbench.losses._base import SoftmaxLoss
+from workbench.losses.decoupled import Decoupled, decoupled
+from workbench.losses.info_nce import InfoNCE, info_nce
+
+__all__ = ["Decoupled", "InfoNCE", "SoftmaxLoss", "decoupled", "info_nce"]

@@ -1,0 +1,77 @@
+"""What a rule is, and how several of them act together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from workbench.errors import BadArgument
+from workbench.scores import MENDS, Cells
+
+
+@runtime_checkable
+class Rule(Protocol):
+    """Turns what is known about cells into trust: 1 keep as a negative, 0 drop, between = trust.
+
+    `needs` names the facts (see `workbench.scores.Cells`) it will ask for, so that a missing one
+    is reported before any work.
+    """
+
+    needs: ClassVar[tuple[str, ...]]
+
+    def __call__(self, cells: Cells) -> Float[Tensor, "query doc"]:
+        """Weight of every cell."""
+        ...
+
+
+def combine(rules: Sequence[Rule], cells: Cells) -> Float[Tensor, "query doc"] | None:
+    """The product of all rules' weights; None when there is no rule.
+
+    Example:
+        >>> from workbench.rules import Threshold
+        >>> cells = Cells((1, 3), {"score": torch.tensor([[0.9, 0.5, 0.1]])})
+        >>> combine([Threshold(at_most=0.8), Threshold(at_least=0.3)], cells)
+        tensor([[0., 1., 0.]])
+    """
+    weight: Tensor | None = None
+    for rule in rules:
+        mine = rule(cells)
+        weight = mine if weight is None else weight * mine
+    return weight
+
+
+def check_rules(rules: Sequence[Rule], facts: Sequence[str]) -> None:
+    """Refuse a rule whose facts will not be there, before any work starts.
+
+    Raises:
+        BadArgument: not a rule, or a rule needs something that was not given.
+
+    Example:
+        >>> from workbench.rules import Guide
+        >>> check_rules([Guide(margin=0.1)], ["score"])
+        Traceback (most recent call last):
+        workbench.errors.BadArgument: `rules` is Guide(margin=0.1, relative=False), but it needs \
+guide, which was not given. Pass guide=(query vectors, document vectors) of a frozen model.
+    """
+    for rule in rules:
+        if isinstance(rule, type) or not isinstance(rule, Rule):
+            raise BadArgument(
+                "rules", rule, "each entry must be a rule object", "Write rules.Guide(margin=0.1)."
+            )
+        for fact in rule.needs:
+            if fact not in facts:
+                raise BadArgument(
+                    "rules",
+                    rule,
+                    f"it needs {fact}, which was not given",
+                    MENDS.get(fact, "Give it."),
+                )
+
+
+def keep(condition: Tensor, like: Tensor) -> Float[Tensor, "query doc"]:
+    """Weight 1 where the condition holds, else 0, in the dtype of the scores."""
+    return condition.to(like.dtype if like.dtype.is_floating_point else torch.float32)
