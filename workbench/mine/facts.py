@@ -1,0 +1,231 @@
+"""What rules may ask about mined lists, made for one chunk of queries after the other.
+
+A mined list is a (query, rank) rectangle of cells, so the rules of the losses act on it unchanged.
+A fact is made only when a rule asks for it; document vectors are gathered for one chunk at a time,
+never as (query, rank, dim) of the whole list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workbench.data.known import KnownPositives
+from workbench.errors import BadArgument, BadData
+from workbench.mine.ranking import weakest
+from workbench.types import Candidates, Collection, Floats, Ids, Ints, Vectors, Verdicts
+
+if TYPE_CHECKING:
+    from workbench.rules import Rule
+    from workbench.scores import Cells
+
+GATHERED = 64 * 2**20
+"""Bytes of document vectors gathered at once."""
+VERDICT = {"positive": 1, "negative": -1}
+
+
+def check_facts(
+    rules: Sequence[Rule],
+    *,
+    collection: Collection | None,
+    guide: tuple[Vectors, Vectors] | None,
+    known: KnownPositives | None,
+    verdicts: Verdicts | None,
+) -> None:
+    """Refuse, before any work, a rule whose facts cannot be had from what was given.
+
+    Raises:
+        BadArgument: the rule, the fact it lacks, and how to supply it.
+    """
+    from workbench.rules import check_rules
+
+    facts = ["score", "positive_score", "rank"]
+    if guide is not None:
+        facts += ["guide", *(["guide_positive", "neighbour"] if collection is not None else [])]
+    if known is not None or collection is not None:
+        facts.append("known")
+    if verdicts is not None:
+        facts.append("verdict")
+    check_rules(rules, facts)
+
+
+def check_ids(what: str, wanted: Ids, given: Ids, mend: str) -> None:
+    """Refuse ids that are not the wanted ones in the wanted order."""
+    if len(wanted) != len(given):
+        raise BadData(what, [f"{len(given):,} ids where {len(wanted):,} are wanted"], mend)
+    if len(wrong := np.flatnonzero(wanted != given)):
+        place = int(wrong[0])
+        problem = f"row {place} is {given[place]!r} where {wanted[place]!r} is wanted"
+        raise BadData(what, [problem], mend)
+
+
+def check_vectors(
+    name: str, vectors: tuple[Vectors, Vectors], query_ids: Ids, doc_ids: Ids
+) -> None:
+    """Refuse a (query, document) pair of vectors that does not belong to these ids."""
+    mend = "Encode the queries and the corpus of this very collection, in its order."
+    for side, wanted, given in zip(("query", "doc"), (query_ids, doc_ids), vectors, strict=True):
+        check_ids(f"{name} {side} vectors", wanted, given.ids, mend)
+    widths = [given.values.shape[1] for given in vectors]
+    if widths[0] != widths[1]:
+        raise BadArgument(
+            name, widths, "both sides must have one width", "Encode both sides with one encoder."
+        )
+
+
+class Unit:
+    """Rows of vectors, scaled to length 1 as they are read, so that a dot product is a cosine."""
+
+    def __init__(self, vectors: Vectors) -> None:
+        self.values = vectors.values
+
+    def __call__(self, places: Ints | slice) -> Floats:
+        """The rows at these positions, (*places, dim)."""
+        rows = np.asarray(self.values[places], dtype=np.float32)
+        lengths = np.sqrt(np.einsum("...d,...d->...", rows, rows))[..., None]
+        units: Floats = rows / np.maximum(lengths, np.float32(1e-12))
+        return units
+
+
+class ListFacts:
+    """The facts about one mined list.
+
+    Args:
+        candidates: the list.
+        collection: where labelled positives stand; None = facts about them cannot be had.
+        guide: (query, document) vectors of a frozen model.
+        known: the known-positive graph; None = that of the collection, when asked for.
+        verdicts: what people said.
+
+    Raises:
+        BadData: ids of these do not fit together.
+    """
+
+    def __init__(
+        self,
+        candidates: Candidates,
+        *,
+        collection: Collection | None,
+        guide: tuple[Vectors, Vectors] | None,
+        known: KnownPositives | None,
+        verdicts: Verdicts | None,
+    ) -> None:
+        self.candidates, self.collection = candidates, collection
+        if collection is not None:
+            mend = "Mine this very collection again."
+            check_ids("candidates' queries", collection.query_ids, candidates.query_ids, mend)
+            check_ids("candidates' documents", collection.doc_ids, candidates.doc_ids, mend)
+        self.step = 4096
+        if guide is not None:
+            check_vectors("guide", guide, candidates.query_ids, candidates.doc_ids)
+            self.query_units, self.doc_units = Unit(guide[0]), Unit(guide[1])
+            wide = max(1, candidates.docs.shape[1])
+            self.step = max(1, GATHERED // (4 * wide * guide[1].values.shape[1]))
+        self.known = known
+        if known is not None:
+            shape = (len(known.query_groups), len(known.doc_groups))
+            wanted = (len(candidates.query_ids), len(candidates.doc_ids))
+            if shape != wanted:
+                raise BadArgument(
+                    "known", shape, f"it must be of {wanted} queries and documents",
+                    "Pass KnownPositives.of(collection) of the collection that was mined.",
+                )  # fmt: skip
+        self.said = None if verdicts is None else _said(verdicts, candidates)
+
+    def chunks(self) -> Iterator[tuple[slice, Cells]]:
+        """(rows of the list, their cells), over all rows."""
+        from tqdm.auto import tqdm
+
+        count = len(self.candidates.docs)
+        with tqdm(total=count, desc="rules", unit="query", disable=None, delay=2) as progress:
+            for start in range(0, count, self.step):
+                rows = slice(start, min(start + self.step, count))
+                yield rows, self._cells(rows)
+                progress.update(rows.stop - rows.start)
+
+    def _cells(self, rows: slice) -> Cells:
+        import torch
+
+        from workbench.scores import Cells
+
+        docs = self.candidates.docs[rows]
+        there = np.maximum(docs, 0)
+        gathered = cache(lambda: self.doc_units(there))
+        positives = cache(lambda: self._positives(rows))
+        made: dict[str, Callable[[], NDArray[Any]]] = {
+            "score": lambda: self.candidates.scores[rows],
+            "positive_score": lambda: self.candidates.positive_scores[rows],
+            "rank": lambda: self.candidates.ranks[rows],
+            "guide": lambda: np.einsum("qd,qkd->qk", self.query_units(rows), gathered()),
+            "guide_positive": lambda: self._guide_positive(rows, *positives()),
+            "neighbour": lambda: self._neighbour(gathered(), *positives()),
+            "known": lambda: self._graph().paired(np.arange(rows.start, rows.stop), docs),
+            "verdict": lambda: self._verdict(rows, docs),
+        }
+
+        def tensor(make: Callable[[], NDArray[Any]]) -> Callable[[], torch.Tensor]:
+            return lambda: torch.from_numpy(np.array(make()))
+
+        facts = {name: tensor(make) for name, make in made.items()}
+        return Cells((docs.shape[0], docs.shape[1]), {**facts})
+
+    def _graph(self) -> KnownPositives:
+        if self.known is None and self.collection is not None:
+            self.known = KnownPositives.of(self.collection)
+        if self.known is None:
+            raise BadArgument("known", None, "a rule asks for it", "Pass collection= or known=.")
+        return self.known
+
+    def _positives(self, rows: slice) -> tuple[Ints, Ints]:
+        """(row counted from the chunk's first, document) of every labelled positive, by row."""
+        if self.collection is None:
+            raise BadArgument(
+                "collection", None, "a rule asks for the labelled positives", "Pass collection=."
+            )
+        pairs = self.collection.pairs
+        ends = np.searchsorted(pairs[:, 0], [rows.start, rows.stop])
+        return pairs[ends[0] : ends[1], 0] - rows.start, pairs[ends[0] : ends[1], 1]
+
+    def _guide_positive(self, rows: slice, owners: Ints, docs: Ints) -> Floats:
+        queries = self.query_units(rows)
+        cosines = np.empty(len(docs), dtype=np.float32)
+        for start in range(0, len(docs), self.step):
+            some = slice(start, start + self.step)
+            cosines[some] = np.einsum("pd,pd->p", queries[owners[some]], self.doc_units(docs[some]))
+        return weakest(owners, cosines, rows.stop - rows.start)
+
+    def _neighbour(self, gathered: Floats, owners: Ints, docs: Ints) -> Floats:
+        nearest = np.full(gathered.shape[:2], np.nan, dtype=np.float32)
+        ends = np.searchsorted(owners, np.arange(len(gathered) + 1))
+        for row in range(len(gathered)):
+            mine = docs[ends[row] : ends[row + 1]]
+            if len(mine):
+                nearest[row] = (gathered[row] @ self.doc_units(mine).T).max(axis=1)
+        return nearest
+
+    def _verdict(self, rows: slice, docs: Ints) -> NDArray[np.int8]:
+        if self.said is None:
+            raise BadArgument("verdicts", None, "a rule asks for them", "Pass verdicts=.")
+        keys, labels = self.said
+        wanted = np.arange(rows.start, rows.stop)[:, None] * len(self.candidates.doc_ids) + docs
+        place = np.searchsorted(keys[:-1], wanted)
+        hit = (keys[place] == wanted) & (docs >= 0)
+        return np.where(hit, labels[place], 0).astype(np.int8)
+
+
+def _said(verdicts: Verdicts, candidates: Candidates) -> tuple[Ints, NDArray[np.int8]]:
+    """Sorted cell numbers that were judged, and +1 or -1 each; a sentinel of -1 closes both."""
+    queries = {name: place for place, name in enumerate(candidates.query_ids.tolist())}
+    docs = {name: place for place, name in enumerate(candidates.doc_ids.tolist())}
+    wide = len(docs)
+    cells = sorted(
+        (queries[query] * wide + docs[doc], VERDICT.get(label, 0))
+        for (query, doc), label in verdicts.newest().items()
+        if query in queries and doc in docs
+    )
+    keys = np.array([*(cell for cell, _ in cells), -1], dtype=np.int64)
+    return keys, np.array([*(label for _, label in cells), 0], dtype=np.int8)

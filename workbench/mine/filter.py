@@ -1,0 +1,158 @@
+"""Rules on mined lists: the weight of every candidate, and an account of who dropped what."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workbench.data.known import KnownPositives
+from workbench.errors import BadArgument
+from workbench.mine.facts import ListFacts, check_facts
+from workbench.types import Candidates, Collection, Vectors, Verdicts
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from workbench.rules import Rule
+
+
+def apply_rules(
+    candidates: Candidates,
+    rules: Sequence[Rule],
+    *,
+    collection: Collection | None = None,
+    guide: tuple[Vectors, Vectors] | None = None,
+    known: KnownPositives | None = None,
+    verdicts: Verdicts | None = None,
+) -> Candidates:
+    """Multiply the weight of every candidate by what each rule says of it.
+
+        weight_ij = weight_ij * product over rules r: r_ij
+
+    Nothing is removed: a dropped candidate keeps its place with weight 0, so that it can be looked
+    at. For a query with several labelled positives `positive_score` and `guide_positive` are those
+    of the *weakest* (as sentence-transformers' miner does), so that a margin rule drops most there;
+    `neighbour` is the similarity to the *nearest*. All three are NaN for a query without a
+    positive, where the rules that ask for them keep everything.
+
+    Args:
+        candidates: what a miner found.
+        rules: from `workbench.rules`.
+        collection: where the labelled positives stand.
+        guide: (query, document) vectors of a frozen model, any length.
+        known: the known-positive graph; None = that of `collection`.
+        verdicts: what people said.
+
+    Returns:
+        The same candidates with new weights; `recipe["rules"]` says per rule how many found
+        candidates it drops, and how many nobody else drops.
+
+    Raises:
+        BadArgument: a rule lacks a fact; said before any work.
+        BadData: ids of candidates, collection and guide differ.
+
+    Example:
+        >>> from workbench.mine import bm25
+        >>> from workbench.data import from_rows
+        >>> from workbench.rules import RankWindow
+        >>> rows = [{"query": f"word {n}", "positive": f"word {n} said"} for n in range(3)]
+        >>> apply_rules(bm25(from_rows(rows, name="demo")), [RankWindow(first=2)]).weight[0, :2]
+        array([0., 1.], dtype=float32)
+    """
+    check_facts(rules, collection=collection, guide=guide, known=known, verdicts=verdicts)
+    facts = ListFacts(
+        candidates, collection=collection, guide=guide, known=known, verdicts=verdicts
+    )
+    weight = np.array(candidates.weight, dtype=np.float32)
+    there = candidates.docs >= 0
+    alone = np.zeros((len(rules), 2), dtype=np.int64)
+    for rows, cells in facts.chunks():
+        lost = np.zeros((len(rules), *cells.shape), dtype=np.bool_)
+        for number, rule in enumerate(rules):
+            factor = rule(cells).numpy().astype(np.float32)
+            weight[rows] *= factor
+            lost[number] = (factor <= 0) & there[rows]
+        alone[:, 0] += lost.sum(axis=(1, 2))
+        alone[:, 1] += (lost & (lost.sum(axis=0) == 1)).sum(axis=(1, 2))
+    weight[~there] = 0
+    recipe = {**candidates.recipe, **_account(candidates, rules, alone, weight)}
+    return replace(candidates, weight=weight, recipe=recipe)
+
+
+def _account(
+    candidates: Candidates, rules: Sequence[Rule], alone: NDArray[np.int64], weight: NDArray[Any]
+) -> dict[str, Any]:
+    found = int((candidates.docs >= 0).sum())
+    kept = (weight > 0).sum(axis=1)
+    rows = [
+        {"rule": repr(rule), "dropped": int(dropped), "only_this": int(only)}
+        for rule, (dropped, only) in zip(rules, alone, strict=True)
+    ]
+    depths = dict.fromkeys([1, 5, candidates.docs.shape[1]])
+    return {
+        "rules": [*candidates.recipe.get("rules", []), *rows],
+        "found": found,
+        "dropped": found - int(kept.sum()),
+        "queries": len(kept),
+        "queries_keeping_fewer_than": {str(k): int((kept < k).sum()) for k in depths},
+    }
+
+
+def report(candidates: Candidates) -> pd.DataFrame:
+    """One row per rule that was applied, and one for all together.
+
+    Columns: `dropped` by this rule taken alone, its `share` of what was found, and `only_this`,
+    what no other rule of the same call drops.
+
+    Raises:
+        BadArgument: no rule has been applied.
+    """
+    import pandas as pd
+
+    recipe = candidates.recipe
+    if "rules" not in recipe:
+        raise BadArgument(
+            "candidates", candidates, "no rule has been applied", "Call apply_rules first."
+        )
+    together = {"rule": "all together", "dropped": recipe["dropped"], "only_this": None}
+    frame = pd.DataFrame([*recipe["rules"], together])
+    frame["only_this"] = frame["only_this"].astype("Int64")
+    frame.insert(2, "share", frame["dropped"] / max(1, recipe["found"]))
+    return frame
+
+
+def dropped_against(candidates: Candidates, truth: NDArray[np.bool_]) -> dict[str, float]:
+    """How well what was dropped agrees with what is known to be a false negative.
+
+    Args:
+        candidates: with weights.
+        truth: (query, rank), true where the candidate is in fact a positive.
+
+    Returns:
+        `dropped` (share of what was found), `precision` (share of the dropped that is in truth
+        positive) and `recall` (share of the false negatives that was dropped); NaN where the
+        divisor is 0.
+
+    Raises:
+        BadArgument: truth has another shape.
+    """
+    if truth.shape != candidates.docs.shape:
+        raise BadArgument(
+            "truth", truth.shape, f"its shape must be {candidates.docs.shape}", "Align it."
+        )
+    there = candidates.docs >= 0
+    dropped = there & (candidates.weight <= 0)
+    hits = float((dropped & truth).sum())
+
+    def share(part: float, whole: int) -> float:
+        return part / whole if whole else float("nan")
+
+    return {
+        "dropped": share(float(dropped.sum()), int(there.sum())),
+        "precision": share(hits, int(dropped.sum())),
+        "recall": share(hits, int((truth & there).sum())),
+    }
