@@ -1,0 +1,390 @@
+"""The training loop: visible, resumable, interruptible. It yields a row per optimiser step."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from workbench import files
+from workbench.encode import Encoder
+from workbench.errors import BadArgument, check_count
+from workbench.train import checkpoint
+from workbench.train.contrast import Contrast
+from workbench.train.embed import seeded
+from workbench.train.facts import Knowledge
+from workbench.train.history import History, Row
+from workbench.train.interrupt import deferred_interrupt
+from workbench.train.parts import Sampler, accelerator, check_parts, holds_a_run
+from workbench.train.recipe import Recipe
+from workbench.train.step import NonFiniteLoss, Stepper
+from workbench.types import Batch, Collection
+
+
+class Run:
+    """A training run: iterate it (`for` or `async for`), break, look, iterate on.
+
+    Made by `fit`. Attributes: `encoder` (being trained), `history`, `step` (steps done), `total`.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        collection: Collection,
+        sampler: Sampler,
+        contrast: Contrast,
+        *,
+        knowledge: Knowledge | None,
+        recipe: Recipe,
+        folder: Path | None,
+        save_every: int | None,
+        keep: int,
+        evaluate: Callable[[Encoder], float] | None,
+        evaluate_every: int | None,
+    ) -> None:
+        self.encoder, self.collection, self.sampler = encoder, collection, sampler
+        self.contrast, self.knowledge, self.recipe = contrast, knowledge, recipe
+        self.folder, self.save_every, self.keep = folder, save_every, keep
+        self.evaluate, self.evaluate_every = evaluate, evaluate_every
+        self.accelerator = accelerator()
+        self.history = History(folder / "history.jsonl" if folder and self._is_main else None)
+        self.step, self.best, self.best_step = 0, float("-inf"), None  # type: int, float, int | None
+        self._epoch_batches: tuple[int, list[Batch]] = (-1, [])
+        per_step = recipe.accumulate * self.accelerator.num_processes
+        self.per_step = per_step
+        self.total = recipe.steps or max(1, recipe.epochs * len(self.batches(0)) // per_step)
+        check_parts(collection, sampler, contrast, knowledge, self.batches(0)[0])
+        self._made_of = self._fingerprint()
+        # AdamW on half-precision weights loses every update smaller than a rounding step
+        encoder.to(self.accelerator.device, torch.float32)
+        matrices = [p for p in encoder.parameters() if p.requires_grad and p.ndim > 1]
+        vectors = [p for p in encoder.parameters() if p.requires_grad and p.ndim <= 1]
+        decayed = [{"params": matrices, "weight_decay": recipe.weight_decay}]
+        groups = decayed + ([{"params": vectors, "weight_decay": 0.0}] if vectors else [])
+        self.optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
+        self.ema = self._weights() if recipe.ema else None
+        self._stepper = Stepper(
+            model=self.accelerator.prepare(encoder),
+            accelerator=self.accelerator,
+            tokens=(
+                encoder.tokenize(collection.query_texts, side="query"),
+                encoder.tokenize(collection.doc_texts, side="doc"),
+            ),
+            contrast=contrast,
+            knowledge=knowledge,
+            recipe=recipe,
+        )
+
+    # -- what a notebook calls ---------------------------------------------------------------
+
+    def __iter__(self) -> Run:
+        return self
+
+    def __next__(self) -> Row:
+        """Train one step; an interrupt waits for its end, so the state is always whole."""
+        if self.step >= self.total:
+            raise StopIteration
+        with deferred_interrupt() as interrupted:
+            row = self._one_step()
+            if interrupted():
+                self.save()
+        if interrupted():
+            raise KeyboardInterrupt(f"stopped whole after step {self.step}")
+        return row
+
+    def __aiter__(self) -> AsyncIterator[Row]:
+        return self
+
+    async def __anext__(self) -> Row:
+        await asyncio.sleep(0)
+        try:
+            return next(self)
+        except StopIteration:
+            raise StopAsyncIteration from None
+
+    def finish(self, *, progress: bool = True) -> Encoder:
+        """Train to the end with a progress bar and return the encoder (averaged, if asked for)."""
+        from tqdm.auto import tqdm
+
+        bar = tqdm(total=self.total, initial=self.step, disable=not progress or None, unit="step")
+        with bar:
+            for row in self:
+                bar.update()
+                bar.set_postfix(loss=f"{row['loss']:.4f}", refresh=False)
+        return self.averaged() if self.ema is not None else self.encoder
+
+    def batches(self, epoch: int) -> list[Batch]:
+        """All batches of an epoch, in order."""
+        if self._epoch_batches[0] != epoch:
+            self.sampler.set_epoch(epoch)
+            found = list(self.sampler)
+            if not found:
+                wanted = "it must yield at least one batch"
+                raise BadArgument("sampler", self.sampler, wanted, "Use a smaller batch_size.")
+            self._epoch_batches = (epoch, found)
+        return self._epoch_batches[1]
+
+    def replay(self, step: int) -> list[Batch]:
+        """The batches of a logged step (from 1), rebuilt exactly.
+
+        Raises:
+            BadArgument: no such step, or the sampler no longer yields what was logged.
+        """
+        rows = [row for row in self.history.rows if row["step"] == step]
+        if not rows:
+            wanted = f"steps 1..{self.step} are logged"
+            raise BadArgument("step", step, wanted, "Choose one of them.")
+        row = rows[-1]
+        batches, _ = self._take(int(row["epoch"]), int(row["batch"]))
+        found = files.fingerprint([batch.fingerprint for batch in batches])
+        if found != row["rows"]:
+            wanted = f"its batches are {row['rows']}"
+            raise BadArgument("step", step, wanted, "The sampler or its data changed since.")
+        return batches
+
+    def averaged(self) -> Encoder:
+        """A copy of the encoder with the moving average of its weights.
+
+        Raises:
+            BadArgument: the recipe asked for no average.
+        """
+        if self.ema is None:
+            raise BadArgument("ema", None, "the recipe keeps no average", "Set Recipe(ema=0.999).")
+        twin = copy.deepcopy(self.encoder)
+        named = dict(twin.named_parameters())
+        with torch.no_grad():
+            for name, value in self.ema.items():
+                named[name].copy_(value)
+        return twin
+
+    def save(self) -> Path | None:
+        """Write a checkpoint of this very state; None without a folder."""
+        if self.folder is None or not self._is_main:
+            return None
+        epoch, batch = self._position
+        path = checkpoint.save(
+            self.folder,
+            step=self.step,
+            encoder=self.encoder,
+            optimizer=self.optimizer,
+            ema=self.ema,
+            state={
+                "epoch": epoch,
+                "batch": batch,
+                "recipe": self._made_of,
+                "age": self.encoder.age,
+            },
+        )
+        checkpoint.prune(self.folder, keep=self.keep, best=self.best_step)
+        return path
+
+    def resume(self) -> bool:
+        """Go on from the newest checkpoint of the folder, if there is one.
+
+        Raises:
+            BadArgument: it belongs to a run with other data or options.
+        """
+        path = checkpoint.newest(self.folder) if self.folder else None
+        if path is None or self.folder is None:
+            self.history.rewind(0)
+            return False
+        saved = files.read_json(path / checkpoint.STATE)
+        if saved["recipe"] != self._made_of:
+            wanted = "it holds a run with other data or options"
+            raise BadArgument("folder", str(self.folder), wanted, "Use another, or resume=False.")
+        state, ema = checkpoint.restore(path, encoder=self.encoder, optimizer=self.optimizer)
+        self.encoder.age = state["age"]
+        self.step, self._position = state["step"], (state["epoch"], state["batch"])
+        if self.ema is not None and ema is not None:
+            self.ema = {name: value.to(self.accelerator.device) for name, value in ema.items()}
+        self.history.rewind(self.step)
+        best = self.folder / "best.json"
+        if best.exists():
+            known = files.read_json(best)
+            if known["step"] <= self.step:
+                self.best, self.best_step = known["value"], known["step"]
+        return True
+
+    # -- the loop ----------------------------------------------------------------------------
+
+    def _one_step(self) -> Row:
+        started = time.perf_counter()
+        epoch, place = self._position
+        batches, following = self._take(epoch, place)
+        rate = self.recipe.rate(self.step, self.total)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.encoder.train()
+        self.optimizer.zero_grad()
+        with seeded(self.recipe.seed, self.step, self.accelerator.device):
+            loss, tally = self._stepper.gradients(batches)
+        norm = self._checked_norm(loss, batches)
+        self.optimizer.step()
+        self._average()
+        self.step, self._position = self.step + 1, following
+        self.encoder.age += 1
+        candidates = sum(count for count, _ in tally.values())
+        row: Row = {
+            "step": self.step,
+            "epoch": epoch,
+            "batch": place,
+            "loss": loss,
+            "learning_rate": rate,
+            "gradient_norm": norm,
+            "pairs": sum(len(batch) for batch in batches),
+            "candidates": candidates,
+            "dropped": candidates - sum(kept for _, kept in tally.values()),
+            "seconds": time.perf_counter() - started,
+            "rows": files.fingerprint([batch.fingerprint for batch in batches]),
+        }
+        better = False
+        try:
+            better = self._evaluate(row)
+        finally:
+            self.history.append(row)  # before any checkpoint: a kill leaves a row too many
+        due = self.save_every is not None and self.step % self.save_every == 0
+        if better or due or self.step == self.total:
+            self.save()
+        if better and self.folder is not None and self._is_main:
+            best = {"step": self.step, "value": self.best}
+            files.write_json(self.folder / "best.json", best)
+        return row
+
+    _position: tuple[int, int] = (0, 0)
+
+    def _take(self, epoch: int, place: int) -> tuple[list[Batch], tuple[int, int]]:
+        """The batches of one optimiser step from a place on, and the place after them."""
+        found: list[Batch] = []
+        while len(found) < self.per_step:
+            batches = self.batches(epoch)
+            found.append(batches[place])
+            epoch, place = (epoch, place + 1) if place + 1 < len(batches) else (epoch + 1, 0)
+        return found, (epoch, place)
+
+    def _checked_norm(self, loss: float, batches: list[Batch]) -> float:
+        parameters = [p for p in self.encoder.parameters() if p.requires_grad]
+        limit = self.recipe.clip if self.recipe.clip is not None else float("inf")
+        norm = float(torch.nn.utils.clip_grad_norm_(parameters, limit))
+        for what, value in (("loss", loss), ("gradient", norm)):
+            if not np.isfinite(value):
+                self.optimizer.zero_grad()
+                rows = np.concatenate([batch.rows for batch in batches]).tolist()
+                raise NonFiniteLoss(self.step + 1, what, rows)
+        return norm
+
+    def _weights(self) -> dict[str, Tensor]:
+        named = self.encoder.named_parameters()
+        return {name: value.detach().clone() for name, value in named if value.requires_grad}
+
+    def _average(self) -> None:
+        if self.ema is None or self.recipe.ema is None:
+            return
+        decay = min(self.recipe.ema, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            for name, value in self.encoder.named_parameters():
+                if name in self.ema:
+                    self.ema[name].lerp_(value, 1 - decay)
+
+    def _evaluate(self, row: Row) -> bool:
+        """Evaluate if it is time; is this the best so far?"""
+        due = self.evaluate_every and self.step % self.evaluate_every == 0
+        if self.evaluate is None or not (due or self.step == self.total):
+            return False
+        value = float(self.evaluate(self.averaged() if self.ema is not None else self.encoder))
+        row["evaluation"] = value
+        if value <= self.best:
+            return False
+        self.best, self.best_step = value, self.step
+        return True
+
+    @property
+    def _is_main(self) -> bool:
+        return bool(self.accelerator.is_main_process)
+
+    def _fingerprint(self) -> str:
+        first = [batch.fingerprint for batch in self.batches(0)]
+        knowledge = self.knowledge.recipe if self.knowledge else ""
+        made = [self.encoder.components(side) for side in ("query", "doc")]
+        encoder = [
+            {name: part[name] for name in part if name not in ("weights", "precision")}
+            for part in made
+        ]
+        parts = (self.collection.fingerprint, self.recipe, self.contrast, knowledge)
+        return files.fingerprint(*parts, first, encoder, self.per_step)
+
+    def __repr__(self) -> str:
+        return f"Run(step {self.step} of {self.total}, {self.contrast})"
+
+
+def fit(
+    encoder: Encoder,
+    collection: Collection,
+    sampler: Sampler,
+    contrast: Contrast,
+    *,
+    knowledge: Knowledge | None = None,
+    recipe: Recipe | None = None,
+    folder: str | Path | None = None,
+    save_every: int | None = None,
+    keep: int = 2,
+    evaluate: Callable[[Encoder], float] | None = None,
+    evaluate_every: int | None = None,
+    resume: bool = True,
+) -> Run:
+    """Train an encoder in place; iterate the result for a row per step.
+
+    Args:
+        encoder: trained in place.
+        collection: texts by position.
+        sampler: yields batches of positions; see `workbench.sample`.
+        contrast: candidates, rules and loss.
+        knowledge: what rules may ask about: `Knowledge.of(collection, guide=...)`.
+        recipe: the numbers; see `Recipe`.
+        folder: where checkpoints and `history.jsonl` go; None keeps nothing on disk.
+        save_every: steps between checkpoints (also at the end, and on interrupt).
+        keep: newest checkpoints kept, beside the best.
+        evaluate: encoder -> a number, larger is better.
+        evaluate_every: steps between evaluations (also at the end).
+        resume: go on from the newest checkpoint in `folder`.
+
+    Returns:
+        A `Run`; nothing is trained before the first row is asked for.
+
+    Raises:
+        BadArgument: parts that do not fit, before any work.
+        NonFiniteLoss: while iterating.
+
+    Breaks when: the sampler's order depends on more than its seed and the epoch (replay and resume
+    then refuse).
+    """
+    for name, value in (("save_every", save_every), ("evaluate_every", evaluate_every)):
+        if value is not None:
+            check_count(name, value, mend="Try 100.")
+    check_count("keep", keep, mend="Try 2.")
+    run = Run(
+        encoder,
+        collection,
+        sampler,
+        contrast,
+        knowledge=knowledge,
+        recipe=recipe or Recipe(),
+        folder=Path(folder) if folder is not None else None,
+        save_every=save_every,
+        keep=keep,
+        evaluate=evaluate,
+        evaluate_every=evaluate_every,
+    )
+    if resume:
+        run.resume()
+    elif run.folder is not None and holds_a_run(run.folder):
+        wanted = "it already holds a run"
+        raise BadArgument("folder", str(folder), wanted, "Use another, or resume=True.")
+    else:
+        run.history.rewind(0)
+    return run
