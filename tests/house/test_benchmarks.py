@@ -1,0 +1,42 @@
+"""The benchmarks run, and their last line holds the figures that are quoted."""
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+KEYS = {
+    "losses.py": {
+        "gist_time_ratio",
+        "gist_memory_ratio",
+        "streamed_over_dense_time",
+        "streamed_over_dense_memory",
+    },
+    "training.py": {"step_ratio"},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("script", sorted(KEYS))
+def test_quick_ends_with_its_figures(script):
+    command = [sys.executable, "-W", "ignore", f"benchmarks/{script}", "--quick"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    figures = json.loads(done.stdout.strip().splitlines()[-1])
+    assert KEYS[script] <= set(figures)
+    assert all(math.isfinite(value) and value > 0 for value in figures.values())
+
+
+def test_every_script_takes_quick():
+    scripts = sorted((ROOT / "benchmarks").glob("*.py"))
+    assert {path.name for path in scripts} >= {
+        "encode.py",
+        "losses.py",
+        "sampler.py",
+        "training.py",
+    }
+    assert all('"--quick"' in path.read_text(encoding="utf-8") for path in scripts)
