@@ -1,4 +1,4 @@
-"""Laws that every registered loss obeys, brute force, gold numbers and independent oracles."""
+"""InfoNCE and DCL: brute force, gold numbers, independent oracles. Laws: test_laws.py."""
 
 import json
 import math
@@ -8,118 +8,14 @@ import torch
 
 from workbench import losses
 from workbench.errors import BadArgument
-from workbench.registry import get, names
 
 DOUBLE = torch.float64
-CASES = [
-    ("info_nce", {"temperature": 0.3}),
-    ("decoupled", {"temperature": 0.3}),
-    ("decoupled", {"temperature": 0.3, "sigma": 0.5}),
-]
 
 
 def scores_of(seed=0, rows=5, columns=8, dtype=DOUBLE):
     generator = torch.Generator().manual_seed(seed)
     scores = torch.rand(rows, columns, generator=generator, dtype=DOUBLE) * 2 - 1
     return scores.to(dtype), torch.arange(rows)
-
-
-def test_every_registered_loss_stands_here():
-    assert {name for name, _ in CASES} == set(names("loss"))
-
-
-def run(name, options, scores, positive, weight=None):
-    return getattr(losses, name)(scores, positive, weight=weight, **options)
-
-
-@pytest.mark.parametrize(("name", "options"), CASES)
-class TestLaws:
-    def test_one_value_per_anchor(self, name, options):
-        scores, positive = scores_of()
-        assert run(name, options, scores, positive).shape == (5,)
-
-    def test_document_order_is_irrelevant(self, name, options):
-        scores, positive = scores_of()
-        order = torch.randperm(8, generator=torch.Generator().manual_seed(1))
-        moved = torch.argsort(order)[positive]
-        torch.testing.assert_close(
-            run(name, options, scores[:, order], moved), run(name, options, scores, positive)
-        )
-
-    @pytest.mark.parametrize("temperature", [0.3, 0.005])
-    def test_weight_zero_equals_removal(self, name, options, temperature):
-        """At 0.005 too: a released DCL masks with log(1e-45), which is not removal there."""
-        options = {**options, "temperature": temperature}
-        scores, positive = scores_of()
-        weight = torch.ones_like(scores)
-        weight[:, 6:] = 0
-        torch.testing.assert_close(
-            run(name, options, scores, positive, weight),
-            run(name, options, scores[:, :6], positive),
-        )
-
-    def test_dropped_candidates_get_exactly_no_gradient(self, name, options):
-        scores, positive = scores_of()
-        weight = (torch.rand(5, 8, generator=torch.Generator().manual_seed(2)) > 0.5).to(DOUBLE)
-        scores.requires_grad_()
-        run(name, options, scores, positive, weight).sum().backward()
-        dropped = weight == 0
-        dropped[torch.arange(5), positive] = False
-        assert float(scores.grad[dropped].abs().max()) == 0.0
-
-    def test_pulls_the_positive_and_pushes_negatives(self, name, options):
-        if options.get("sigma"):
-            pytest.skip("DCLW gives an easy positive a negative weight by definition")
-        scores, positive = scores_of()
-        scores.requires_grad_()
-        run(name, options, scores, positive).sum().backward()
-        own = torch.zeros(5, 8, dtype=torch.bool)
-        own[torch.arange(5), positive] = True
-        assert float(scores.grad[own].max()) < 0
-        assert float(scores.grad[~own].min()) > 0
-
-    def test_positive_is_never_dropped(self, name, options):
-        scores, positive = scores_of()
-        weight = torch.ones_like(scores)
-        without = weight.clone()
-        without[torch.arange(5), positive] = 0
-        torch.testing.assert_close(
-            run(name, options, scores, positive, without),
-            run(name, options, scores, positive, weight),
-        )
-
-    def test_all_dropped_is_zero_with_finite_gradient(self, name, options):
-        scores, positive = scores_of()
-        weight = torch.ones_like(scores)
-        weight[2] = 0
-        scores.requires_grad_()
-        value = run(name, options, scores, positive, weight)
-        assert float(value[2].detach()) == 0.0
-        value.sum().backward()
-        assert bool(scores.grad.isfinite().all())
-        assert float(scores.grad[2].abs().sum()) == 0.0
-
-    def test_gradcheck(self, name, options):
-        if options.get("sigma"):
-            pytest.skip("its weights are detached by definition: not the gradient of its value")
-        scores, positive = scores_of(rows=3, columns=5)
-        scores.requires_grad_()
-        assert torch.autograd.gradcheck(lambda s: run(name, options, s, positive), (scores,))
-
-    @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
-    def test_low_precision_and_extreme_scores_stay_finite(self, name, options, dtype):
-        for scale in (1.0, 50.0):
-            scores, positive = scores_of(dtype=dtype)
-            scores = (scores * scale).requires_grad_()
-            value = run(name, options, scores, positive)
-            value.sum().backward()
-            assert bool(value.isfinite().all())
-            assert bool(scores.grad.isfinite().all())
-
-    def test_options_are_data(self, name, options):
-        kind = get("loss", name)
-        assert kind(**options) == kind(**options)
-        assert hash(kind(**options)) == hash(kind(**options))
 
 
 def test_info_nce_by_brute_force():

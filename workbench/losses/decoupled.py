@@ -17,8 +17,8 @@ DCLW under gradient accumulation (its weights depend on the batch).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
-import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
 
@@ -55,8 +55,7 @@ def decoupled(
         >>> decoupled(torch.eye(2), torch.tensor([0, 1]), temperature=1.0)
         tensor([-1., -1.])
     """
-    loss = Decoupled(temperature=temperature, sigma=sigma)
-    return loss.combine(*split_scores(scores, positive, temperature, weight))
+    return Decoupled(temperature=temperature, sigma=sigma)(scores, positive, weight=weight)
 
 
 @register("loss", "decoupled")
@@ -74,20 +73,41 @@ class Decoupled:
 
     temperature: float = 0.1
     sigma: float | None = None
+    needs: ClassVar[tuple[str, ...]] = ()
+    streams: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_number("temperature", self.temperature, above=0, mend="Try 0.1.")
         if self.sigma is not None:
             check_number("sigma", self.sigma, above=0, mend="Try 0.5, or None for DCL.")
 
+    @property
+    def independent(self) -> bool:
+        """The weights of DCLW compare all positives of the batch."""
+        return self.sigma is None
+
+    def hardness(self, block: str) -> float:
+        """No negative is weighted by its score."""
+        return 0.0
+
     def combine(
         self, positive: Float[Tensor, " query"], negatives: Float[Tensor, " query"]
     ) -> Float[Tensor, " query"]:
         """Value negatives - v * positive; 0 where no negative is left."""
-        alive = ~torch.isneginf(negatives)
+        alive = ~negatives.isneginf()
         pull = positive
         if self.sigma is not None:
             share = (positive.detach() * (self.temperature / self.sigma)).softmax(dim=0)
             pull = positive * (2 - len(positive) * share)
         value = negatives.masked_fill(~alive, 0.0) - pull
         return value.masked_fill(~alive, 0.0)
+
+    def __call__(
+        self,
+        scores: Float[Tensor, "query doc"],
+        positive: Integer[Tensor, " query"],
+        *,
+        weight: Float[Tensor, "query doc"] | None = None,
+    ) -> Float[Tensor, " query"]:
+        """Value per anchor."""
+        return self.combine(*split_scores(scores, positive, self.temperature, weight))

@@ -11,6 +11,7 @@ from workbench.types._columns import Floats, Ids, Ints
 from workbench.types.collection import Collection
 from workbench.types.judged import LABELS, Scorecard, Verdicts
 from workbench.types.mined import Batch, Candidates, Vectors
+from workbench.types.schedule import Ramp, at_step
 
 __all__ = [
     "LABELS",
@@ -20,7 +21,9 @@ __all__ = [
     "Floats",
     "Ids",
     "Ints",
+    "Ramp",
     "Scorecard",
     "Vectors",
     "Verdicts",
+    "at_step",
 ]
