@@ -2,9 +2,10 @@
 
     lse_i = log sum_j w_ij exp(s_ij / temperature)
 
-It stands here twice: dense, over a score matrix that exists, and streamed, over column chunks of
-`left @ right.T` that are recomputed in backward, so that peak memory grows with the rows and not
-with rows x columns. The two are equal by test.
+It stands here twice: dense, over a score matrix that exists, and streamed, over row chunks of
+`left @ right.T` that are recomputed in backward, so that peak memory grows with the vectors and not
+with rows x columns. The two are equal by test. Chunks are whole rows, so that whatever weighs the
+cells (rules) sees all candidates of an anchor at once.
 """
 
 from __future__ import annotations
@@ -19,7 +20,20 @@ from torch import Tensor
 from workbench.errors import BadArgument
 
 Weights = Callable[[slice], Tensor | None]
-"""Weight of one chunk of columns: (query, len(columns)) in [0, 1], or None for all ones."""
+"""Weight of one chunk of rows: (len(rows), doc) in [0, 1], or None for all ones."""
+
+CELLS = 4_000_000
+"""Cells of one chunk when nobody says how many rows it is to hold."""
+
+
+def rows_at_once(columns: int, chunk: int | None = None) -> int:
+    """Rows of one chunk: `chunk`, or as many as keep it at `CELLS` cells.
+
+    Example:
+        >>> rows_at_once(80_000), rows_at_once(80_000, 16), rows_at_once(0)
+        (50, 16, 4000000)
+    """
+    return chunk if chunk is not None else max(1, CELLS // max(1, columns))
 
 
 def cosine(
@@ -46,6 +60,41 @@ def normalize(vectors: Float[Tensor, "row dim"]) -> Float[Tensor, "row dim"]:
     return torch.nn.functional.normalize(vectors, dim=-1)
 
 
+def posterior_false_negative(
+    score_logit: Float[Tensor, "*cells"], flip: float | Float[Tensor, ...]
+) -> Float[Tensor, "*cells"]:
+    """Probability that an unlabelled candidate is a positive whose label was lost.
+
+        G R / (G R + 1 - R) = sigmoid(logit R + log G),   R = sigmoid(score_logit)
+
+    A soft weight for a negative is one minus this.
+
+    Args:
+        score_logit: log-odds that the candidate is relevant, e.g. cosine / temperature + bias.
+        flip: G, the share of relevant candidates without a label, in [0, 1]; one number, or a
+            tensor that broadcasts to the cells. It cannot be learned as one free number from the
+            same data: supply it, or model it with other features.
+
+    Returns:
+        In [0, 1], the shape of `score_logit`; 0 where flip is 0.
+
+    Raises:
+        BadArgument: flip outside [0, 1].
+
+    Example:
+        >>> posterior_false_negative(torch.tensor([-2.0, 0.0, 3.0]), 0.4)
+        tensor([0.0514, 0.2857, 0.8893])
+
+    Source: Yu and Qin 2020, "Sampler design for implicit feedback data by noisy-label robust
+    learning" (NBPO), Bayes' rule on P(unlabelled) = (1 - R) + G R.
+    Breaks when: the logits are not calibrated (all far above or below 0).
+    """
+    share = torch.as_tensor(flip, dtype=score_logit.dtype, device=score_logit.device)
+    if not bool(((share >= 0) & (share <= 1)).all()):
+        raise BadArgument("flip", flip, "it must lie in [0, 1]", "Try 0.1.")
+    return torch.sigmoid(score_logit + share.log())
+
+
 class Cells:
     """What a rule may look at: one rectangle of (anchor, candidate) cells, facts fetched lazily.
 
@@ -55,7 +104,9 @@ class Cells:
             `positive_score` (the student's or miner's), `guide` and `guide_positive` (a frozen
             model's), `neighbour` (the guide's largest similarity of the candidate to any known
             positive of the anchor), `known` (known positive through the graph), `verdict` (+1
-            judged positive, -1 judged negative, 0 not judged), `rank` (1-based).
+            judged positive, -1 judged negative, 0 not judged), `rank` (1-based), `same_group` (near
+            duplicate of the anchor or its labelled positive), and scores under a name of the
+            user's, each with `<name>_positive`: `cross_encoder`, `selection`.
 
     Raises:
         BadArgument: a fact is asked for that was not given, or has another shape.
@@ -103,6 +154,10 @@ MENDS = {
     "known": "Pass known=KnownPositives.of(collection).",
     "verdict": "Pass verdicts=Verdicts.load(...).",
     "rank": "Ranks exist only for mined candidates; use this rule when mining.",
+    "same_group": "Pass the collection, whose groups say what near duplicates are.",
+    "selection": "Pass scores={'selection': log-odds that a pair was in the judged pool}.",
+    "cross_encoder": "Pass scores={'cross_encoder': score of each (query, document)}.",
+    "cross_encoder_positive": "Pass scores={'cross_encoder': ...} and labelled positives.",
 }
 """How to supply each fact, for error messages."""
 
@@ -150,23 +205,29 @@ def streamed_logsumexp(
     right: Float[Tensor, "doc dim"],
     *,
     scale: float,
+    hardness: float = 0.0,
     weight: Weights | None = None,
-    chunk: int = 1024,
+    chunk: int | None = None,
 ) -> Float[Tensor, " query"]:
-    """Row-wise log sum_j w_ij exp(scale * left_i . right_j) without the (query, doc) matrix.
+    """Row-wise log sum_j w_ij exp(scale s_ij + hardness sg(s_ij)) without the (query, doc) matrix.
 
-    Forward and backward walk the columns in chunks; backward recomputes each chunk (and its
-    weights) instead of keeping it.
+    s_ij = left_i . right_j, and sg stops the gradient: a hard negative weighs more, yet the weight
+    is no way to a lower loss. Forward and backward walk the rows in chunks; backward recomputes
+    each chunk (and its weights) instead of keeping it.
 
     Args:
         left: anchors.
         right: candidates.
         scale: 1 / temperature.
-        weight: columns -> (query, columns) weights, asked once in forward and once in backward.
-        chunk: columns at a time; memory is about 3 x query x chunk numbers.
+        hardness: see above; 0 = plain.
+        weight: rows -> (rows, doc) weights, asked once in forward and once in backward.
+        chunk: rows at a time; None = as many as make 4 million cells. Memory is about 3 chunks.
 
     Returns:
         One value per row; -inf where nothing is left, with a gradient of 0.
+
+    Raises:
+        BadArgument: chunk < 1.
 
     Example:
         >>> left, right = torch.eye(2), torch.eye(2)
@@ -175,69 +236,74 @@ def streamed_logsumexp(
 
     Breaks when: `weight` answers differently the second time (a rule with hidden randomness).
     """
-    if chunk < 1:
-        raise BadArgument("chunk", chunk, "it must be a whole number >= 1", "Try 1024.")
-    result: Tensor = _Streamed.apply(left, right, scale, weight, chunk)  # type: ignore[no-untyped-call]
+    if chunk is not None and chunk < 1:
+        raise BadArgument("chunk", chunk, "it must be a whole number >= 1", "Try 256.")
+    rows = rows_at_once(len(right), chunk)
+    result: Tensor = _Streamed.apply(left, right, scale, hardness, weight, rows)  # type: ignore[no-untyped-call]
     return result
 
 
 def _chunk_logits(
-    left: Tensor, right: Tensor, columns: slice, scale: float, weight: Weights | None
+    left: Tensor, right: Tensor, rows: slice, scale: float, weight: Weights | None
 ) -> Tensor:
-    logits = (
-        torch.mm(left, right[columns].T).float() if left.dtype in HALF else left @ right[columns].T
-    )
-    logits.mul_(scale)
-    weights = None if weight is None else weight(columns)
-    if weights is not None:
-        if weights.dtype == torch.bool:
-            logits.masked_fill_(~weights, NEGATIVE_INFINITY)
-        else:
-            logits.add_(weights.clamp_min(TINY).log()).masked_fill_(weights <= 0, NEGATIVE_INFINITY)
-    return logits
+    logits = left[rows] @ right.T
+    logits = (logits.float() if logits.dtype in HALF else logits).mul_(scale)
+    weights = None if weight is None else weight(rows)
+    if weights is None:
+        return logits
+    if weights.dtype == torch.bool:
+        return logits.masked_fill_(~weights, NEGATIVE_INFINITY)
+    return logits.add_(weights.clamp_min(TINY).log()).masked_fill_(weights <= 0, NEGATIVE_INFINITY)
 
 
 HALF = (torch.bfloat16, torch.float16)
 
 
 class _Streamed(torch.autograd.Function):
-    """Online log-sum-exp over column chunks with a running peak; recomputed in backward."""
+    """Log-sum-exp over row chunks; each chunk is made again in backward."""
 
     @staticmethod
     def forward(
-        ctx: Any, left: Tensor, right: Tensor, scale: float, weight: Weights | None, chunk: int
+        ctx: Any,
+        left: Tensor,
+        right: Tensor,
+        scale: float,
+        hardness: float,
+        weight: Weights | None,
+        chunk: int,
     ) -> Tensor:
-        accumulate = torch.float32 if left.dtype in HALF else left.dtype
-        peak = left.new_full((len(left),), NEGATIVE_INFINITY, dtype=accumulate)
-        total = left.new_zeros(len(left), dtype=accumulate)
-        for start in range(0, len(right), chunk):
-            columns = slice(start, min(start + chunk, len(right)))
-            logits = _chunk_logits(left, right, columns, scale, weight)
-            higher = torch.maximum(peak, logits.amax(dim=1))
-            shift = torch.where(higher.isfinite(), higher, 0.0)
-            total.mul_((peak - shift).exp_()).add_(logits.sub_(shift[:, None]).exp_().sum(dim=1))
-            peak = higher
-        result = total.log_().add_(torch.where(peak.isfinite(), peak, 0.0))
+        kept = torch.float32 if left.dtype in HALF else left.dtype
+        result = left.new_full((len(left),), NEGATIVE_INFINITY, dtype=kept)
+        for start in range(0, len(left) if len(right) else 0, chunk):
+            rows = slice(start, min(start + chunk, len(left)))
+            logits = _chunk_logits(left, right, rows, scale + hardness, weight)
+            peak = logits.amax(dim=1, keepdim=True)
+            peak = torch.where(peak.isneginf(), 0.0, peak)
+            result[rows] = logits.sub_(peak).exp_().sum(dim=1).log_().add_(peak.squeeze(1))
         ctx.save_for_backward(left, right, result)
-        ctx.scale, ctx.weight, ctx.chunk = scale, weight, chunk
+        ctx.options = scale, hardness, weight, chunk
         return result
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         left, right, result = ctx.saved_tensors
+        scale, hardness, weight, chunk = ctx.options
         (incoming,) = gradients
-        alive = ~torch.isneginf(result)
+        alive = ~result.isneginf()
         shift = torch.where(alive, result, 0.0)[:, None]
-        factor = torch.where(alive, incoming * ctx.scale, 0.0)[:, None]
+        factor = torch.where(alive, incoming * scale, 0.0)[:, None]
         wants_left, wants_right = ctx.needs_input_grad[:2]
         to_left = torch.zeros_like(left) if wants_left else None
-        to_right = torch.zeros_like(right) if wants_right else None
-        for start in range(0, len(right), ctx.chunk):
-            columns = slice(start, min(start + ctx.chunk, len(right)))
-            logits = _chunk_logits(left, right, columns, ctx.scale, ctx.weight)
-            share = logits.sub_(shift).exp_().mul_(factor).to(left.dtype)
+        to_right = torch.zeros_like(right, dtype=result.dtype) if wants_right else None
+        for start in range(0, len(left) if len(right) else 0, chunk):
+            rows = slice(start, min(start + chunk, len(left)))
+            logits = _chunk_logits(left, right, rows, scale + hardness, weight)
+            share = logits.sub_(shift[rows]).exp_().mul_(factor[rows]).to(left.dtype)
             if to_left is not None:
-                to_left.addmm_(share, right[columns])
-            if to_right is not None:
-                to_right[columns] = share.T @ left
-        return to_left, to_right, None, None, None
+                to_left[rows] = share @ right
+            if to_right is not None and to_right.dtype == share.dtype:
+                to_right.addmm_(share.T, left[rows])
+            elif to_right is not None:  # half precision: sums of many chunks stay in fp32
+                to_right += share.T @ left[rows]
+        back = None if to_right is None else to_right.to(right.dtype)
+        return to_left, back, None, None, None, None

@@ -1,6 +1,8 @@
 """Laws that every registered loss obeys. Its cases stand in cases_*.py beside this file."""
 
 import cases_core
+import cases_noise
+import cases_retrieval
 import pytest
 import torch
 
@@ -9,7 +11,7 @@ from workbench.losses import RowLoss
 from workbench.registry import get, names, table
 
 DOUBLE = torch.float64
-CASES = [*cases_core.CASES]
+CASES = [*cases_core.CASES, *cases_noise.CASES, *cases_retrieval.CASES]
 ROWS, COLUMNS = 5, 8
 
 
@@ -29,6 +31,11 @@ def facts_of(loss, scores, positive, seed=5):
     grade[place, positive] = 3.0
     teacher = (torch.rand(shape, generator=generator, dtype=DOUBLE) * 2 - 1).to(scores.dtype)
     every = {"known": known, "grade": grade, "teacher": teacher}
+    if "in_batch_teacher" in loss.needs:  # own pairs: the positive and the columns from 3 on
+        every["in_batch_teacher"] = teacher * 0.5
+        own = torch.zeros(shape, dtype=torch.bool)
+        own[place, positive], own[:, 3:] = True, True
+        every["teacher"] = teacher.masked_fill(~own, torch.nan)
     return {name: every[name] for name in loss.needs}
 
 

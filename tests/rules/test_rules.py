@@ -11,11 +11,22 @@ from workbench.registry import get, names, table
 from workbench.scores import Cells
 
 OPTIONS = {
+    "adaptive": [{}, {"sigmas": 0.5, "top": 3, "by": "score"}, {"sigmas": -1.0, "top": 2}],
+    "debiased": [{}, {"prior": 0.5, "temperature": 0.5}, {"by": "guide", "temperature": 1.0}],
     "guide": [{}, {"margin": 0.1}, {"margin": -0.1}, {"margin": 0.1, "relative": True}],
     "judged": [{}],
     "known_positive": [{}],
     "positive_neighbour": [{}, {"threshold": 0.2}],
+    "posterior": [{}, {"flip": 0.6, "temperature": 0.5, "bias": -2.0, "by": "guide"}],
+    "propensity": [{}, {"temperature": 0.1}, {"fact": "cross_encoder"}],
     "rank_window": [{"first": 2}, {"first": 2, "last": 3}],
+    "same_group": [{}],
+    "scored": [
+        {"at_most": 0.2},
+        {"margin": 0.1, "relative": True},
+        {"fact": "selection", "at_most": 0.0},
+    ],
+    "share_of_positive": [{}, {"share": 0.5, "by": "guide"}],
     "threshold": [{"at_most": 0.3}, {"at_least": -0.3, "at_most": 0.5}],
 }
 EVERY = [(name, options) for name, many in OPTIONS.items() for options in many]
@@ -33,6 +44,10 @@ def make_cells(dtype=torch.float32, rows=4, columns=6, order=None):
         "known": draw(rows, columns) > 0.5,
         "verdict": draw(rows, columns).round().to(torch.int8),
         "rank": torch.arange(1, columns + 1).repeat(rows, 1),
+        "same_group": draw(rows, columns) > 0.5,
+        "selection": draw(rows, columns),
+        "cross_encoder": draw(rows, columns),
+        "cross_encoder_positive": draw(rows),
     }
     for name, fact in facts.items():
         if fact.is_floating_point():
@@ -70,6 +85,27 @@ class TestLaws:
         torch.testing.assert_close(rule(only), rule(full))
         with pytest.raises(BadArgument, match="which was not given"):
             rules.check_rules([rule], [])
+
+    def test_some_cell_is_weighed_down(self, name, options):
+        weight = get("rule", name)(**options)(make_cells())
+        assert float(weight.min()) < 1
+        assert float(weight.max()) > 0
+
+    def test_one_row_at_a_time_is_the_same(self, name, options):
+        rule, full = get("rule", name)(**options), make_cells()
+        for row in range(4):
+            facts = {fact: full[fact][row : row + 1] for fact in rule.needs}
+            torch.testing.assert_close(rule(Cells((1, 6), facts))[0], rule(full)[row])
+
+    def test_what_is_unknown_drops_nothing(self, name, options):
+        rule, full = get("rule", name)(**options), make_cells()
+        facts = {fact: full[fact].clone() for fact in rule.needs}
+        doubted = [fact for fact, known in facts.items() if known.is_floating_point()]
+        for fact in doubted:
+            facts[fact].fill_(float("nan"))
+        weight = rule(Cells(full.shape, facts))
+        if doubted and name != "threshold":  # a score outside of any band
+            assert weight.tolist() == [[1.0] * 6] * 4
 
     def test_it_equals_its_options(self, name, options):
         one, two = get("rule", name)(**options), get("rule", name)(**options)
@@ -153,7 +189,7 @@ def test_margins_find_paraphrases_in_a_planted_world():
         (lambda: rules.RankWindow(first=0), r"`first` is 0, but it must be a whole number >= 1"),
         (lambda: rules.RankWindow(first=5, last=2), r"`last` is 2, but it must be >= first \(5\)"),
         (lambda: rules.check_rules([rules.Guide], []), r"each entry must be a rule object"),
-        (lambda: get("rule", "gide"), r"one of guide, .* Did you mean 'guide'\?"),
+        (lambda: get("rule", "gide"), r"one of adaptive, .* Did you mean 'guide'\?"),
     ],
 )
 def test_wording(make, message):

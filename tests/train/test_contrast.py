@@ -10,7 +10,7 @@ import torch
 from workbench import losses, rules
 from workbench.data.known import KnownPositives
 from workbench.errors import BadArgument, BadData
-from workbench.train import Contrast, Embedded, Hard, InBatch, Knowledge
+from workbench.train import Account, Contrast, Embedded, Hard, InBatch, Knowledge
 from workbench.train.facts import aligned
 from workbench.types import Vectors
 
@@ -293,15 +293,16 @@ def test_dropped_negatives_get_exactly_no_gradient():
     assert float(batch.negatives.grad.abs().max()) == 0.0
 
 
-def test_tally_counts_what_rules_left():
+def test_the_account_says_what_rules_left():
     batch = Embedded.of(unit(6, seed=1), unit(6, seed=2))
     known = knowledge_of(unit(6, seed=4), unit(6, seed=5))
     contrast = Contrast(rules=[rules.Guide(margin=0.2)], chunk=4)
-    tally = {}
-    contrast(batch, known, tally=tally)
+    account = Account()
+    value = contrast(batch, known, account=account)
     weight = contrast.weights(batch, known)["ap"]
-    assert sum(cells for cells, _ in tally.values()) == 30
-    assert sum(kept for _, kept in tally.values()) == float(weight.sum())
+    assert account.candidates == 30
+    assert account.kept == float(weight.sum())
+    torch.testing.assert_close(account.values, value.detach())
 
 
 def test_vectors_are_aligned_by_id():
@@ -321,7 +322,7 @@ def test_vectors_are_aligned_by_id():
     [
         (lambda: InBatch("ab"), r"`blocks` is 'ab', but it must be one of ap, aa, pp, pa"),
         (lambda: Hard(0), r"`count` is 0"),
-        (lambda: Contrast(loss=losses.InfoNCE), r"it must be a loss of the softmax family"),
+        (lambda: Contrast(loss=losses.InfoNCE), r"it must be a loss of scores"),
         (lambda: Contrast(candidates=[Hard(1), Hard(1)]), r"a block would be counted twice"),
         (lambda: Contrast(candidates=[InBatch("ap"), InBatch("ap")]), r"counted twice"),
         (lambda: Contrast(candidates=[]), r"`candidates` is \[\], but it must not be empty"),

@@ -411,9 +411,9 @@ def test_interrupt_waits_for_the_step_and_saves(collection, tmp_path):
     next(run)
     step = run._stepper.gradients
 
-    def interrupting(batches):
+    def interrupting(batches, number):
         os.kill(os.getpid(), signal.SIGINT)
-        return step(batches)
+        return step(batches, number)
 
     object.__setattr__(run, "_stepper", Interrupting(run._stepper, interrupting))
     with pytest.raises(KeyboardInterrupt, match="stopped whole after step 2"):
@@ -425,6 +425,7 @@ def test_interrupt_waits_for_the_step_and_saves(collection, tmp_path):
 class Interrupting:
     def __init__(self, stepper, gradients):
         self.stepper, self.gradients = stepper, gradients
+        self.remember = stepper.remember
 
 
 def test_another_recipe_does_not_overwrite(collection, tmp_path):

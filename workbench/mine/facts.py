@@ -8,7 +8,7 @@ never as (query, rank, dim) of the whole list.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from workbench.data.known import KnownPositives
 from workbench.errors import BadArgument, BadData
+from workbench.mine.named import NamedScores, Scores
 from workbench.mine.ranking import weakest
 from workbench.types import Candidates, Collection, Floats, Ids, Ints, Vectors, Verdicts
 
@@ -35,6 +36,7 @@ def check_facts(
     guide: tuple[Vectors, Vectors] | None,
     known: KnownPositives | None,
     verdicts: Verdicts | None,
+    scores: Scores | None = None,
 ) -> None:
     """Refuse, before any work, a rule whose facts cannot be had from what was given.
 
@@ -48,8 +50,12 @@ def check_facts(
         facts += ["guide", *(["guide_positive", "neighbour"] if collection is not None else [])]
     if known is not None or collection is not None:
         facts.append("known")
+    if collection is not None:
+        facts.append("same_group")
     if verdicts is not None:
         facts.append("verdict")
+    for name in scores or {}:
+        facts += [name, *([f"{name}_positive"] if collection is not None else [])]
     check_rules(rules, facts)
 
 
@@ -100,8 +106,10 @@ class ListFacts:
         guide: (query, document) vectors of a frozen model.
         known: the known-positive graph; None = that of the collection, when asked for.
         verdicts: what people said.
+        scores: name -> further scores of (query, document) pairs.
 
     Raises:
+        BadArgument: scores of another shape, or under a name that is taken.
         BadData: ids of these do not fit together.
     """
 
@@ -113,6 +121,7 @@ class ListFacts:
         guide: tuple[Vectors, Vectors] | None,
         known: KnownPositives | None,
         verdicts: Verdicts | None,
+        scores: Scores | None = None,
     ) -> None:
         self.candidates, self.collection = candidates, collection
         if collection is not None:
@@ -125,10 +134,13 @@ class ListFacts:
             self.query_units, self.doc_units = Unit(guide[0]), Unit(guide[1])
             wide = max(1, candidates.docs.shape[1])
             self.step = max(1, GATHERED // (4 * wide * guide[1].values.shape[1]))
+        wanted = (len(candidates.query_ids), len(candidates.doc_ids))
+        self.scores = {
+            name: NamedScores(name, given, wanted) for name, given in (scores or {}).items()
+        }
         self.known = known
         if known is not None:
             shape = (len(known.query_groups), len(known.doc_groups))
-            wanted = (len(candidates.query_ids), len(candidates.doc_ids))
             if shape != wanted:
                 raise BadArgument(
                     "known", shape, f"it must be of {wanted} queries and documents",
@@ -160,12 +172,16 @@ class ListFacts:
             "score": lambda: self.candidates.scores[rows],
             "positive_score": lambda: self.candidates.positive_scores[rows],
             "rank": lambda: self.candidates.ranks[rows],
-            "guide": lambda: np.einsum("qd,qkd->qk", self.query_units(rows), gathered()),
+            "guide": lambda: self._guide(rows, docs, gathered()),
             "guide_positive": lambda: self._guide_positive(rows, *positives()),
             "neighbour": lambda: self._neighbour(gathered(), *positives()),
             "known": lambda: self._graph().paired(np.arange(rows.start, rows.stop), docs),
             "verdict": lambda: self._verdict(rows, docs),
+            "same_group": lambda: self._same_group(docs, *positives()),
         }
+        for name, given in self.scores.items():
+            made[name] = partial(given.cells, np.arange(rows.start, rows.stop), docs)
+            made[f"{name}_positive"] = partial(self._named_positive, given, rows)
 
         def tensor(make: Callable[[], NDArray[Any]]) -> Callable[[], torch.Tensor]:
             return lambda: torch.from_numpy(np.array(make()))
@@ -190,6 +206,10 @@ class ListFacts:
         ends = np.searchsorted(pairs[:, 0], [rows.start, rows.stop])
         return pairs[ends[0] : ends[1], 0] - rows.start, pairs[ends[0] : ends[1], 1]
 
+    def _guide(self, rows: slice, docs: Ints, gathered: Floats) -> Floats:
+        cosines = np.einsum("qd,qkd->qk", self.query_units(rows), gathered)
+        return np.where(docs >= 0, cosines, np.float32(np.nan))
+
     def _guide_positive(self, rows: slice, owners: Ints, docs: Ints) -> Floats:
         queries = self.query_units(rows)
         cosines = np.empty(len(docs), dtype=np.float32)
@@ -206,6 +226,20 @@ class ListFacts:
             if len(mine):
                 nearest[row] = (gathered[row] @ self.doc_units(mine).T).max(axis=1)
         return nearest
+
+    def _same_group(self, docs: Ints, owners: Ints, positives: Ints) -> NDArray[np.bool_]:
+        groups = self._graph().doc_groups
+        wide = int(groups.max(initial=0)) + 1
+        mine = np.unique(owners * wide + groups[positives])
+        wanted = np.arange(len(docs))[:, None] * wide + groups[np.maximum(docs, 0)]
+        return np.isin(wanted, mine) & (docs >= 0)
+
+    def _named_positive(self, given: NamedScores, rows: slice) -> Floats:
+        """The weakest score among labelled positives that have one."""
+        owners, docs = self._positives(rows)
+        scores = given.pairs(owners + rows.start, docs)
+        known = ~np.isnan(scores)
+        return weakest(owners[known], scores[known], rows.stop - rows.start)
 
     def _verdict(self, rows: slice, docs: Ints) -> NDArray[np.int8]:
         if self.said is None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from workbench.data.known import KnownPositives
 from workbench.errors import BadArgument
 from workbench.mine.facts import ListFacts, check_facts
+from workbench.mine.named import Scores
 from workbench.types import Candidates, Collection, Vectors, Verdicts
 
 if TYPE_CHECKING:
@@ -28,16 +29,17 @@ def apply_rules(
     guide: tuple[Vectors, Vectors] | None = None,
     known: KnownPositives | None = None,
     verdicts: Verdicts | None = None,
+    scores: Scores | None = None,
 ) -> Candidates:
     """Multiply the weight of every candidate by what each rule says of it.
 
         weight_ij = weight_ij * product over rules r: r_ij
 
     Nothing is removed: a dropped candidate keeps its place with weight 0, so that it can be looked
-    at. For a query with several labelled positives `positive_score` and `guide_positive` are those
-    of the *weakest* (as sentence-transformers' miner does), so that a margin rule drops most there;
-    `neighbour` is the similarity to the *nearest*. All three are NaN for a query without a
-    positive, where the rules that ask for them keep everything.
+    at. For a query with several labelled positives `positive_score`, `guide_positive` and
+    `<name>_positive` are those of the *weakest* (as sentence-transformers' miner does), so that a
+    margin rule drops most there; `neighbour` is the similarity to the *nearest*. All are NaN for a
+    query without a positive, where the rules that ask for them keep everything.
 
     Args:
         candidates: what a miner found.
@@ -46,13 +48,17 @@ def apply_rules(
         guide: (query, document) vectors of a frozen model, any length.
         known: the known-positive graph; None = that of `collection`.
         verdicts: what people said.
+        scores: name -> further scores of (query, document) positions, for rules that ask by that
+            name: a sparse table, in which what is not stored is unknown, or a function
+            (queries, docs) -> (len(queries), len(docs)), asked query by query. `<name>_positive`
+            follows from it and the labelled positives of `collection`.
 
     Returns:
         The same candidates with new weights; `recipe["rules"]` says per rule how many found
         candidates it drops, and how many nobody else drops.
 
     Raises:
-        BadArgument: a rule lacks a fact; said before any work.
+        BadArgument: a rule lacks a fact, or scores do not fit; said before any work.
         BadData: ids of candidates, collection and guide differ.
 
     Example:
@@ -63,9 +69,16 @@ def apply_rules(
         >>> apply_rules(bm25(from_rows(rows, name="demo")), [RankWindow(first=2)]).weight[0, :2]
         array([0., 1.], dtype=float32)
     """
-    check_facts(rules, collection=collection, guide=guide, known=known, verdicts=verdicts)
+    check_facts(
+        rules, collection=collection, guide=guide, known=known, verdicts=verdicts, scores=scores
+    )
     facts = ListFacts(
-        candidates, collection=collection, guide=guide, known=known, verdicts=verdicts
+        candidates,
+        collection=collection,
+        guide=guide,
+        known=known,
+        verdicts=verdicts,
+        scores=scores,
     )
     weight = np.array(candidates.weight, dtype=np.float32)
     there = candidates.docs >= 0

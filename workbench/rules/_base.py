@@ -1,9 +1,13 @@
-"""What a rule is, and how several of them act together."""
+"""What a rule is, and how several of them act together.
+
+A *rule* weighs cells: one candidate of one anchor. A *pair rule* weighs whole training pairs, by
+what they cost in earlier epochs.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -11,20 +15,49 @@ from torch import Tensor
 
 from workbench.errors import BadArgument
 from workbench.scores import MENDS, Cells
+from workbench.types import Ints, LossStore
 
 
 @runtime_checkable
 class Rule(Protocol):
     """Turns what is known about cells into trust: 1 keep as a negative, 0 drop, between = trust.
 
-    `needs` names the facts (see `workbench.scores.Cells`) it will ask for, so that a missing one
-    is reported before any work.
+    A rule sees whole rows: every candidate of one kind that an anchor has. Anything that is not
+    finite in a fact is unknown, and what is unknown drops nothing.
     """
 
-    needs: ClassVar[tuple[str, ...]]
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Facts (see `workbench.scores.Cells`) it will ask for, missing ones said before work."""
+        ...
 
     def __call__(self, cells: Cells) -> Float[Tensor, "query doc"]:
         """Weight of every cell."""
+        ...
+
+
+@runtime_checkable
+class PairRule(Protocol):
+    """Turns what training pairs cost, now and in earlier epochs, into trust in [0, 1].
+
+    The weight multiplies the loss of the whole pair.
+    """
+
+    @property
+    def warmup(self) -> int:
+        """Epochs with losses before any pair is judged."""
+        ...
+
+    def __call__(
+        self, loss: Float[Tensor, " query"], rows: Ints, losses: LossStore
+    ) -> Float[Tensor, " query"]:
+        """Weight of every pair of one batch.
+
+        Args:
+            loss: what each pair costs now.
+            rows: (query,) which training row each is.
+            losses: what all rows cost in epochs that are over: `store.before(epoch)`.
+        """
         ...
 
 
@@ -68,7 +101,7 @@ guide, which was not given. Pass guide=(query vectors, document vectors) of a fr
                     "rules",
                     rule,
                     f"it needs {fact}, which was not given",
-                    MENDS.get(fact, "Give it."),
+                    MENDS.get(fact, f"Pass scores={{{fact!r}: score of each (query, document)}}."),
                 )
 
 

@@ -1,21 +1,33 @@
 """Train: one visible loop over batches; what is contrasted is an expression, not a class."""
 
-from workbench.train.contrast import Contrast, Hard, InBatch
-from workbench.train.facts import Embedded, Knowledge
+from workbench.train.candidates import Bank, Hard, InBatch, Mixed, Queue, Shared
+from workbench.train.contrast import Contrast
+from workbench.train.explain import Explanation, explain
+from workbench.train.facts import Columns, Embedded, Knowledge
+from workbench.train.fit import fit
 from workbench.train.history import History
-from workbench.train.loop import Run, fit
+from workbench.train.loop import Run
 from workbench.train.recipe import Recipe
+from workbench.train.rows import Account
 from workbench.train.step import NonFiniteLoss
 
 __all__ = [
+    "Account",
+    "Bank",
+    "Columns",
     "Contrast",
     "Embedded",
+    "Explanation",
     "Hard",
     "History",
     "InBatch",
     "Knowledge",
+    "Mixed",
     "NonFiniteLoss",
+    "Queue",
     "Recipe",
     "Run",
+    "Shared",
+    "explain",
     "fit",
 ]

@@ -1,7 +1,8 @@
 """Checkpoints: a folder per step, whole or not there, without pickle.
 
     step-00000100/encoder/            loads as an Encoder, here and in sentence-transformers
-    step-00000100/optimizer.safetensors, ema.safetensors (if any), state.json
+    step-00000100/optimizer.safetensors, state.json
+    step-00000100/ema.safetensors, memory.safetensors, losses/   (what there is of them)
     best.json                         which step was best, and its value
 
 Dropout depends on (seed, step) and batches on (seed, epoch), so no random state needs keeping.
@@ -18,8 +19,9 @@ from torch import Tensor
 
 from workbench import files
 from workbench.encode import Encoder
+from workbench.types import LossStore
 
-STATE = "state.json"
+STATE, MEMORY, LOSSES = "state.json", "memory.safetensors", "losses"
 
 
 def _flat(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -38,6 +40,8 @@ def save(
     encoder: Encoder,
     optimizer: torch.optim.Optimizer,
     ema: dict[str, Tensor] | None,
+    memory: dict[str, Tensor],
+    losses: LossStore | None,
     state: dict[str, Any],
 ) -> Path:
     """Write one checkpoint, atomically; an existing one of the same step is left as it is."""
@@ -53,6 +57,11 @@ def save(
             save_file(
                 {name: value.cpu() for name, value in ema.items()}, temporary / "ema.safetensors"
             )
+        if memory:
+            whole = {name: value.cpu().contiguous().clone() for name, value in memory.items()}
+            save_file(whole, temporary / MEMORY)
+        if losses is not None:
+            losses.save(temporary / LOSSES)
         files.write_json(temporary / STATE, {**state, "step": step})
     return target
 
@@ -86,6 +95,18 @@ def restore(
     optimizer.load_state_dict({"state": state, "param_groups": groups})
     averages = path / "ema.safetensors"
     return files.read_json(path / STATE), load_file(averages) if averages.exists() else None
+
+
+def memory(path: Path) -> dict[str, Tensor]:
+    """The queue and slow encoder of a checkpoint; empty if it has none."""
+    from safetensors.torch import load_file
+
+    return load_file(path / MEMORY) if (path / MEMORY).exists() else {}
+
+
+def losses(path: Path) -> LossStore | None:
+    """What each row had cost by then, or None if nobody kept it."""
+    return LossStore.load(path / LOSSES) if (path / LOSSES).exists() else None
 
 
 def prune(folder: Path, *, keep: int, best: int | None) -> None:

@@ -1,6 +1,6 @@
 """Candidates x rules x loss: one expression for every choice of negatives.
 
-    value_i = loss( s(a_i, p_i) / t,  log sum over all blocks, j of w_ij exp(s_ij / t) )
+    value_i = trust_i loss( s(a_i, p_i), {s_ij, w_ij for every candidate j of every block} )
 
 GISTEmbed, for instance, is `Contrast(candidates=[InBatch("ap", "aa", "pp"), Hard(1)],
 rules=[rules.Guide()], loss=losses.InfoNCE(temperature=0.01))`.
@@ -9,68 +9,22 @@ rules=[rules.Guide()], loss=losses.InfoNCE(temperature=0.01))`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from workbench.errors import BadArgument, check_choice, check_count
-from workbench.losses import InfoNCE, SoftmaxLoss
-from workbench.rules import Rule, check_rules, combine
-from workbench.scores import normalize, streamed_logsumexp, weighted_logsumexp
-from workbench.train.facts import Block, Embedded, Knowledge, cells, identical
+from workbench.losses import InfoNCE, Matryoshka, RowLoss, SoftmaxLoss
+from workbench.rules import PairRule, Rule, check_rules
+from workbench.train.candidates import Bank, Candidate, Hard, InBatch, check_candidates
+from workbench.train.facts import Embedded, Knowledge
+from workbench.train.rows import Account, Table
+from workbench.types import at_step
 
-BLOCKS = ("ap", "aa", "pp", "pa")
-DENSE_CELLS = 4_000_000
-
-
-@dataclass(frozen=True, init=False)
-class InBatch:
-    """Columns made of the batch itself.
-
-    Args:
-        blocks: left and right side of each block: "ap" other rows' positives, "aa" other anchors,
-            "pp" positive against other positives, "pa" positive against other anchors.
-
-    Raises:
-        BadArgument: an unknown block, or none.
-
-    Example:
-        >>> InBatch("ap", "aa").blocks
-        ('ap', 'aa')
-    """
-
-    blocks: tuple[str, ...]
-
-    def __init__(self, *blocks: str) -> None:
-        for block in blocks:
-            check_choice("blocks", block, BLOCKS)
-        object.__setattr__(self, "blocks", tuple(dict.fromkeys(blocks or ("ap",))))
-
-
-@dataclass(frozen=True)
-class Hard:
-    """Columns made of mined negatives.
-
-    Args:
-        count: how many per row the sampler is to bring.
-        shared: True: every row sees every row's negatives; False: only its own.
-
-    Raises:
-        BadArgument: count < 1.
-    """
-
-    count: int = 1
-    shared: bool = field(default=True, kw_only=True)
-
-    def __post_init__(self) -> None:
-        check_count("count", self.count, mend="Try 1.")
-
-
-Tally = dict[tuple[str, int], tuple[int, float]]
-"""(block, first column) -> (cells that are candidates at all, weight the rules left on them)."""
+BESIDE = ("score", "positive_score", "mined")
+"""Facts that need no knowledge of the collection."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,168 +32,177 @@ class Contrast:
     """What is contrasted with what, how much, and what is done with it.
 
     Args:
-        loss: of the softmax family.
+        loss: any registered loss; those of the softmax family are streamed. `Matryoshka` around
+            one applies it to prefixes of the vectors.
         candidates: blocks of columns.
-        rules: their weights multiply; the anchor itself and its labelled positive are removed
-            from every block by identity, before any rule.
+        rules: their weights multiply.
+        trust: rules about whole pairs (`pair_rule`); their weights multiply an anchor's value.
+        protect: what is removed from every block by position before any rule, wherever it comes
+            from. "known": the anchor itself, its labelled positive, and what `knowledge` says
+            answers it (judged, same text, near duplicate); "own": only the first two.
         directions: "one": anchors look for positives; "both": also positives for anchors (over
             the batch's anchors), the two values averaged.
-        chunk: columns at a time in the streamed form; None = dense while a block has fewer than
-            4 million cells, else 1024.
+        chunk: rows at a time; None = all while a block has fewer than 4 million cells, else as
+            many as that is.
 
     Raises:
         BadArgument: parts that do not fit.
 
     Example:
-        >>> from workbench.train.facts import Embedded
+        >>> import torch
         >>> batch = Embedded.of(torch.eye(2), torch.eye(2))
         >>> Contrast(loss=InfoNCE(temperature=1.0))(batch)
         tensor([0.3133, 0.3133])
     """
 
-    loss: SoftmaxLoss = field(default_factory=InfoNCE)
-    candidates: Sequence[InBatch | Hard] = (InBatch("ap"),)
+    loss: RowLoss | Matryoshka = field(default_factory=InfoNCE)
+    candidates: Sequence[Candidate] = (InBatch("ap"),)
     rules: Sequence[Rule] = ()
+    trust: Sequence[PairRule] = ()
+    protect: Literal["known", "own"] = "known"
     directions: Literal["one", "both"] = "one"
     chunk: int | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.loss, type) or not isinstance(self.loss, SoftmaxLoss):
-            wanted = "it must be a loss of the softmax family"
+        if isinstance(self.loss, type) or not isinstance(self.loss, RowLoss | Matryoshka):
+            wanted = "it must be a loss of scores"
             raise BadArgument("loss", self.loss, wanted, "Write losses.InfoNCE(temperature=0.05).")
-        parts: Sequence[object] = self.candidates
-        for part in parts:
-            if not isinstance(part, InBatch | Hard):
-                wanted = "each entry must be InBatch(...) or Hard(...)"
-                raise BadArgument("candidates", part, wanted, 'Try [InBatch("ap")].')
-        if not self.candidates:
-            raise BadArgument("candidates", [], "it must not be empty", 'Try [InBatch("ap")].')
-        kinds = [part for part in self.candidates if isinstance(part, InBatch)]
-        blocks = [block for part in kinds for block in part.blocks]
-        if len(set(blocks)) < len(blocks) or len(self.candidates) - len(kinds) > 1:
-            wanted = "a block would be counted twice"
-            raise BadArgument("candidates", self.candidates, wanted, "Name each block once.")
+        object.__setattr__(self, "candidates", check_candidates(self.candidates))
         check_choice("directions", self.directions, ["one", "both"])
+        check_choice("protect", self.protect, ["known", "own"])
         if self.chunk is not None:
-            check_count("chunk", self.chunk, mend="Try 1024.")
-        object.__setattr__(self, "candidates", tuple(self.candidates))
+            check_count("chunk", self.chunk, mend="Try 256.")
         object.__setattr__(self, "rules", tuple(self.rules))
+        object.__setattr__(self, "trust", tuple(self.trust))
+        pairs: Sequence[object] = self.trust
+        for rule in pairs:
+            if isinstance(rule, type | Rule) or not isinstance(rule, PairRule):
+                wanted = "each entry must be a rule about whole pairs"
+                raise BadArgument("trust", rule, wanted, "Write rules.BadPair().")
 
     @property
     def hard(self) -> int:
         """Mined negatives wanted per row."""
         return sum(part.count for part in self.candidates if isinstance(part, Hard))
 
+    @property
+    def row_loss(self) -> RowLoss:
+        """The loss itself, out of its wrapper."""
+        return self.loss.loss if isinstance(self.loss, Matryoshka) else self.loss
+
     def check(self, knowledge: Knowledge | None) -> None:
-        """Refuse rules whose facts are missing, before any work."""
-        check_rules(self.rules, knowledge.facts if knowledge else ("score", "positive_score"))
+        """Refuse rules, losses and candidates whose facts are missing, before any work."""
+        facts = knowledge.facts if knowledge else BESIDE
+        check_rules(self.rules, facts)
+        for fact in self.row_loss.needs:
+            if fact not in facts:
+                raise BadArgument(
+                    "loss", self.loss, f"it needs {fact}, which was not given",
+                    "Pass Knowledge.of(collection, ...) with it (guide=, scores=).",
+                )  # fmt: skip
+        if self.trust and (knowledge is None or knowledge.losses is None):
+            wanted = "it needs what each row has cost so far"
+            mend = "Pass Knowledge.of(collection, losses=LossStore.empty(...))."
+            raise BadArgument("trust", self.trust[0], wanted, mend)
+        bank = any(isinstance(part, Bank) for part in self.candidates)
+        if bank and (knowledge is None or knowledge.bank is None):
+            wanted = "Bank needs document vectors"
+            mend = "Pass Knowledge.of(collection, bank=document_vectors)."
+            raise BadArgument("candidates", "Bank", wanted, mend)
 
     def __call__(
-        self, batch: Embedded, knowledge: Knowledge | None = None, *, tally: Tally | None = None
+        self,
+        batch: Embedded,
+        knowledge: Knowledge | None = None,
+        *,
+        step: int = 0,
+        epoch: int = 0,
+        account: Account | None = None,
     ) -> Float[Tensor, " query"]:
         """One value per anchor.
 
         Args:
             batch: the student's vectors.
-            knowledge: what rules may ask about.
-            tally: filled with what the rules left of each block.
+            knowledge: what rules and losses may ask about.
+            step: optimiser step, for options that are a `Ramp` and for draws.
+            epoch: pass over the data; rules about pairs see what was lost in earlier ones.
+            account: filled with what the rules left of each block, and each pair's own value.
         """
-        batch = _unit(batch)
-        positive = (batch.anchors * batch.positives).sum(dim=1) / self.loss.temperature
-        value = self._one_way(positive, self.blocks(batch), batch, knowledge, tally)
-        if self.directions == "both":
-            back: Tally = {}
-            mirror = [_block("pa", batch)]
-            value = (value + self._one_way(positive, mirror, batch, knowledge, back)) / 2
-            if tally is not None:
-                tally.update(
-                    {(f"back {name}", column): cells for (name, column), cells in back.items()}
-                )
+        if isinstance(self.loss, Matryoshka):
+            value = self._prefixes(self.loss, batch, knowledge, step, account)
+        else:
+            value = self._value(batch.unit(), knowledge, step, account)
+        if account is not None:
+            account.values = value.detach()
+        for rule in self.trust:
+            value = value * self._trusted(rule, value.detach(), batch, knowledge, epoch)
         return value
 
-    def weights(self, batch: Embedded, knowledge: Knowledge | None = None) -> dict[str, Tensor]:
+    def weights(
+        self, batch: Embedded, knowledge: Knowledge | None = None, *, step: int = 0
+    ) -> dict[str, Tensor]:
         """Weight of every cell, per block, for looking at; 0 where the cell is no candidate."""
-        batch = _unit(batch)
-        everything = slice(0, None)
-        return {
-            block.name: self._weight(block, batch, knowledge, everything, None).float()
-            for block in self.blocks(batch)
-        }
+        table = self.table(batch.unit(), knowledge, step)
+        found = {block.name: table.weight(block, slice(0, None)).float() for block in table.blocks}
+        return found | ({"mixed": table.made.weight.float()} if table.made is not None else {})
 
-    def blocks(self, batch: Embedded) -> list[Block]:
-        """The candidate columns of one batch."""
-        found = []
-        for part in self.candidates:
-            if isinstance(part, InBatch):
-                found += [_block(name, batch) for name in part.blocks]
-            elif len(batch.negatives):
-                found.append(_block("an", batch, shared=part.shared))
-        return found
+    def table(self, batch: Embedded, knowledge: Knowledge | None, step: int = 0) -> Table:
+        """The rows of scores of one batch of unit vectors, with all options fixed for a step."""
+        return Table.of(
+            batch,
+            knowledge,
+            candidates=self.candidates,
+            rules=tuple(at_step(rule, step) for rule in self.rules),
+            protect=self.protect,
+            chunk=self.chunk,
+            step=step,
+        )
 
-    def _weight(
+    def _value(
+        self, batch: Embedded, knowledge: Knowledge | None, step: int, account: Account | None
+    ) -> Tensor:
+        loss = at_step(self.row_loss, step)
+        table = self.table(batch, knowledge, step)
+        tables = [("", table)]
+        if self.directions == "both":
+            tables.append(("back ", table.mirror()))
+        values = []
+        for prefix, one in tables:
+            if isinstance(loss, SoftmaxLoss) and loss.streams:
+                values.append(one.softmax(loss, account, prefix))
+            else:
+                values.append(one.rows(loss, account, prefix))
+        return values[0] if len(values) == 1 else (values[0] + values[1]) / 2
+
+    def _prefixes(
         self,
-        block: Block,
+        wrapper: Matryoshka,
         batch: Embedded,
         knowledge: Knowledge | None,
-        columns: slice,
-        tally: Tally | None,
+        step: int,
+        account: Account | None,
     ) -> Tensor:
-        own = identical(block, batch, columns)
-        candidates = own.numel() - int(own.sum()) if tally is not None else 0
-        ruled = combine(self.rules, cells(block, batch, knowledge, columns)) if self.rules else None
-        if ruled is None:
-            weight = own.logical_not_()
-        else:
-            weight = ruled.to(block.left.dtype).masked_fill_(own, 0.0)
-        if tally is not None:
-            tally[block.name, columns.start or 0] = (candidates, float(weight.sum()))
-        return weight
+        """Weighted sum of the loss over prefixes of the vectors; the first one is accounted for."""
+        inner = replace(self, loss=wrapper.loss, trust=())
+        total: Tensor | None = None
+        shares = wrapper.weight_of_dims
+        for place, (dim, share) in enumerate(zip(wrapper.dims, shares, strict=True)):
+            told = account if place == 0 else None
+            value = share * inner(batch.prefix(dim), knowledge, step=step, account=told)
+            total = value if total is None else total + value
+        assert total is not None  # dims is never empty
+        return total
 
-    def _one_way(
+    def _trusted(
         self,
-        positive: Tensor,
-        blocks: list[Block],
+        rule: PairRule,
+        value: Tensor,
         batch: Embedded,
         knowledge: Knowledge | None,
-        tally: Tally | None,
+        epoch: int,
     ) -> Tensor:
-        parts = [self._logsumexp(block, batch, knowledge, tally) for block in blocks]
-        if not parts:
-            parts = [positive.new_full(positive.shape, float("-inf"))]
-        negatives = parts[0] if len(parts) == 1 else weighted_logsumexp(torch.stack(parts, dim=1))
-        return self.loss.combine(positive, negatives)
-
-    def _logsumexp(
-        self, block: Block, batch: Embedded, knowledge: Knowledge | None, tally: Tally | None
-    ) -> Tensor:
-        scale = 1 / self.loss.temperature
-        count = len(block.right)
-
-        def weight(columns: slice) -> Tensor:
-            return self._weight(block, batch, knowledge, columns, tally)
-
-        if self.chunk is None and len(block.left) * count <= DENSE_CELLS:
-            logits = (block.left @ block.right.T) * scale
-            return weighted_logsumexp(logits, weight(slice(0, count)))
-        chunk = self.chunk or 1024
-        return streamed_logsumexp(block.left, block.right, scale=scale, weight=weight, chunk=chunk)
-
-
-def _unit(batch: Embedded) -> Embedded:
-    return Embedded(
-        anchors=normalize(batch.anchors),
-        positives=normalize(batch.positives),
-        negatives=normalize(batch.negatives),
-        queries=batch.queries,
-        docs=batch.docs,
-        negative_docs=batch.negative_docs,
-        owners=batch.owners,
-    )
-
-
-def _block(name: str, batch: Embedded, *, shared: bool = True) -> Block:
-    left = batch.anchors if name[0] == "a" else batch.positives
-    right = {"a": batch.anchors, "p": batch.positives, "n": batch.negatives}[name[1]]
-    positions = {"a": batch.queries, "p": batch.docs, "n": batch.negative_docs}[name[1]]
-    owners = batch.owners if name == "an" and not shared else None
-    return Block(name=name, left=left, right=right, positions=positions, owners=owners)
+        if batch.rows is None or knowledge is None or knowledge.losses is None:
+            wanted = "it needs the batch's training rows and what each has cost so far"
+            mend = "Pass Embedded(rows=...) and Knowledge.of(collection, losses=...)."
+            raise BadArgument("trust", rule, wanted, mend)
+        return rule(value, batch.rows, knowledge.losses.before(epoch)).to(value)

@@ -1,22 +1,44 @@
-"""What is known about the rows of a batch, cut to the cells a rule asks about."""
+"""The vectors of one batch, and all that is known about the collection its rows come from."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from workbench.data.known import KnownPositives, matches, spread
+from workbench.data.known import KnownPositives, spread
 from workbench.errors import BadArgument, BadData
 from workbench.files import fingerprint
-from workbench.scores import Cells, normalize
-from workbench.types import Collection, Ids, Ints, Vectors, Verdicts
+from workbench.scores import normalize
+from workbench.types import Collection, Ids, Ints, LossStore, Vectors, Verdicts
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Columns:
+    """Vectors of candidates, and the positions of the texts they stand for.
+
+    Args:
+        vectors: (column, dim).
+        positions: (column,) in the corpus, or among the queries.
+        owners: (column,) which row of the batch each was mined for; None = nobody's.
+        ages: (column,) optimiser steps since each was encoded; None = this very step.
+    """
+
+    vectors: Tensor
+    positions: Ints
+    owners: Ints | None = None
+    ages: Ints | None = None
+
+    def __len__(self) -> int:
+        return len(self.positions)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -31,6 +53,9 @@ class Embedded:
         docs: (query,) positions of the positives.
         negative_docs: (negative,) positions of the negatives.
         owners: (negative,) which row each negative was mined for.
+        rows: (query,) training rows, for what is remembered per pair; None = 0, 1, ...
+        extra: columns from beyond the batch, by name: "queue", "bank", "shared"; and "anchors",
+            "positives", "negatives" of all processes together, where there are several.
     """
 
     anchors: Tensor
@@ -40,6 +65,8 @@ class Embedded:
     docs: Ints
     negative_docs: Ints
     owners: Ints
+    rows: Ints | None = None
+    extra: Mapping[str, Columns] = field(default_factory=dict)
 
     @classmethod
     def of(cls, anchors: Tensor, positives: Tensor, negatives: Tensor | None = None) -> Embedded:
@@ -67,6 +94,34 @@ class Embedded:
             docs=rows,
             negative_docs=others + count,
             owners=others % count,
+        )
+
+    def unit(self) -> Embedded:
+        """The same with every vector scaled to length 1."""
+        return self._map(normalize)
+
+    def prefix(self, dim: int) -> Embedded:
+        """The same with vectors cut to their first `dim` numbers.
+
+        Raises:
+            BadArgument: they have fewer.
+        """
+        if dim > self.anchors.shape[1]:
+            wanted = f"the vectors have {self.anchors.shape[1]} numbers"
+            raise BadArgument("dims", dim, wanted, "Leave it out.")
+        return self._map(lambda vectors: vectors[:, :dim])
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> Embedded:
+        extra = {
+            name: replace(columns, vectors=change(columns.vectors))
+            for name, columns in self.extra.items()
+        }
+        return replace(
+            self,
+            anchors=change(self.anchors),
+            positives=change(self.positives),
+            negatives=change(self.negatives),
+            extra=extra,
         )
 
 
@@ -110,7 +165,7 @@ def verdict_matrix(collection: Collection, verdicts: Verdicts) -> csr_array:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Knowledge:
-    """All a rule may ask about a collection during training; built once, before the first step.
+    """All a rule or loss may ask about a collection in training; built before the first step.
 
     Args:
         known: the known-positive graph.
@@ -118,6 +173,10 @@ class Knowledge:
         guide_docs: (documents, dim) likewise.
         verdicts: (queries, documents) +1 / -1, or None.
         pairs: (row, 2) all labelled positives, sorted by query.
+        grades: (queries, documents) graded judgments, or None.
+        scores: name -> further scores of (query, document) pairs: a cross-encoder's, a teacher's.
+        bank: (documents, dim) unit vectors of every document by a frozen encoder, or None.
+        losses: what each training row has cost so far, or None.
         recipe: fingerprint of guide and verdicts.
         collection: fingerprint of the collection's ids; "" = unknown.
     """
@@ -129,6 +188,12 @@ class Knowledge:
     guide_queries: Tensor | None = None
     guide_docs: Tensor | None = None
     verdicts: csr_array | None = None
+    grades: csr_array | None = None
+    scores: Mapping[str, csr_array | Callable[[Ints, Ints], np.ndarray]] = field(
+        default_factory=dict
+    )
+    bank: Tensor | None = None
+    losses: LossStore | None = None
 
     @classmethod
     def of(
@@ -137,36 +202,93 @@ class Knowledge:
         *,
         guide: tuple[Vectors, Vectors] | None = None,
         verdicts: Verdicts | None = None,
+        scores: Mapping[str, csr_array | Callable[[Ints, Ints], np.ndarray]] | None = None,
+        bank: Vectors | None = None,
+        losses: LossStore | None = None,
     ) -> Knowledge:
         """Gather what is known of a collection.
 
         Args:
             collection: its judgments and groups make the known-positive graph.
             guide: (query vectors, document vectors) of a frozen model, by id.
-            verdicts: what people judged.
+            verdicts: what people said.
+            scores: name -> scores by position: a sparse (queries, documents) table, in which what
+                is not stored is not known, or a function (queries, docs) -> rectangle. A rule or
+                loss asks for it by that name; `teacher` is what distillation losses ask for, and
+                is the guide's cosine when nobody gives one.
+            bank: document vectors of a frozen encoder, for `Bank`.
+            losses: a store that training fills, row by row, for rules about whole pairs.
+
+        Raises:
+            BadData: vectors are missing for some ids.
+            BadArgument: scores of another shape.
         """
+        shape = (len(collection.queries), len(collection.corpus))
+        named = dict(scores or {})
+        for name, given in named.items():
+            if not callable(given) and given.shape != shape:
+                wanted = f"it must be {shape}, queries by documents"
+                raise BadArgument(f"scores[{name!r}]", given.shape, wanted, "Index by position.")
         return cls(
             known=KnownPositives.of(collection),
             pairs=collection.pairs,
+            grades=collection.qrels,
+            scores=named,
+            losses=losses,
             collection=fingerprint(collection.query_ids, collection.doc_ids),
             recipe=fingerprint(
                 [vectors.fingerprint for vectors in guide] if guide else None,
                 [verdicts.query_ids, verdicts.doc_ids, verdicts.labels] if verdicts else None,
+                [[name, _contents(given)] for name, given in sorted(named.items())],
+                bank.fingerprint if bank is not None else None,
             ),
             guide_queries=aligned(guide[0], collection.query_ids, "guide[0]") if guide else None,
             guide_docs=aligned(guide[1], collection.doc_ids, "guide[1]") if guide else None,
             verdicts=verdict_matrix(collection, verdicts) if verdicts is not None else None,
+            bank=aligned(bank, collection.doc_ids, "bank") if bank is not None else None,
         )
 
     @property
     def facts(self) -> tuple[str, ...]:
-        """Names of the facts rules can have in a batch."""
-        names = ["score", "positive_score", "known"]
+        """Names of the facts rules and losses can have in a batch."""
+        names = ["score", "positive_score", "known", "same_group", "mined"]
         if self.guide_docs is not None:
-            names += ["guide", "guide_positive", "neighbour"]
+            names += ["guide", "guide_positive", "neighbour", *TEACHERS]
         if self.verdicts is not None:
             names.append("verdict")
-        return tuple(names)
+        if self.grades is not None:
+            names.append("grade")
+        for name in self.scores:
+            names += [name, f"{name}_positive"]
+        return tuple(dict.fromkeys(names))
+
+    @cached_property
+    def _stored(self) -> dict[str, csr_array]:
+        """Where each table of scores holds something: 1 there, nothing elsewhere."""
+        found = {}
+        for name, given in self.scores.items():
+            if not callable(given):
+                found[name] = given.copy()
+                found[name].data = np.ones_like(given.data)
+        return found
+
+    def scored(self, name: str, queries: Ints, docs: Ints) -> np.ndarray:
+        """(queries, docs) of the scores called `name`; NaN where nothing is known."""
+        given = self.scores[name]
+        if callable(given):
+            return np.asarray(given(queries, docs), dtype=np.float32)
+        there = self._stored[name][queries][:, docs].toarray() > 0
+        return np.where(there, given[queries][:, docs].toarray(), np.nan).astype(np.float32)
+
+    def scored_pairs(self, name: str, queries: Ints, docs: Ints) -> np.ndarray:
+        """(pair,) of the same, for position i of both; a function is asked pair by pair."""
+        given = self.scores[name]
+        if callable(given):
+            each = [self.scored(name, q[None], d[None]) for q, d in zip(queries, docs, strict=True)]
+            return np.concatenate(each).reshape(-1)
+        there = np.asarray(self._stored[name][queries, docs]).reshape(-1) > 0
+        found = np.asarray(given[queries, docs]).reshape(-1)
+        return np.where(there, found, np.nan).astype(np.float32)
 
     def positives_of(self, queries: Ints) -> tuple[Ints, Ints]:
         """(index into `queries`, document) of every labelled positive of each query."""
@@ -177,118 +299,11 @@ class Knowledge:
         return rows, self.pairs[places, 1]
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Block:
-    """Candidate columns of one kind: which vectors, and whose texts they are.
-
-    `name` is two letters, left and right: a anchors, p positives, n mined negatives.
-    """
-
-    name: str
-    left: Tensor
-    right: Tensor
-    positions: Ints
-    owners: Ints | None = None
-
-    @property
-    def right_is_query(self) -> bool:
-        """Are the columns queries rather than documents?"""
-        return self.name[1] == "a"
-
-    @property
-    def mirrored(self) -> bool:
-        """Is the anchor of this row the document, looking at queries?"""
-        return self.name == "pa"
+TEACHERS = ("teacher", "in_batch_teacher")
+"""Facts that are the guide's cosine unless `scores` holds them."""
 
 
-def identical(block: Block, batch: Embedded, columns: slice) -> Tensor:
-    """(query, columns): is the column the anchor itself or its labelled positive, by position?
-
-    Also true where a mined negative belongs to another row and rows keep their own.
-    """
-    own = batch.queries if block.right_is_query else batch.docs
-    here = block.positions[columns]
-    if block.owners is None:
-        same = torch.zeros(len(own), len(here), dtype=torch.bool)
-    else:
-        same = torch.from_numpy(block.owners[columns][None, :] != np.arange(len(own))[:, None])
-    rows, places = matches(own, here)
-    same[torch.from_numpy(rows), torch.from_numpy(places)] = True
-    return same.to(block.left.device)
-
-
-def cells(block: Block, batch: Embedded, knowledge: Knowledge | None, columns: slice) -> Cells:
-    """The facts of one rectangle, each made only if a rule asks."""
-    right = block.positions[columns]
-    device = block.left.device
-    facts = {
-        "score": lambda: block.left.detach() @ block.right[columns].detach().T,
-        "positive_score": lambda: (batch.anchors * batch.positives).detach().sum(dim=1),
-    }
-    if knowledge is not None:
-        known = knowledge.known
-        facts["known"] = lambda: torch.from_numpy(_known(known, block, batch, right)).to(device)
-        if knowledge.guide_docs is not None and knowledge.guide_queries is not None:
-            asked = _Guided(knowledge, block, batch, right)
-            facts["guide"] = lambda: asked.guide().to(device)
-            facts["guide_positive"] = lambda: asked.positive().to(device)
-            facts["neighbour"] = lambda: asked.neighbour().to(device)
-        if knowledge.verdicts is not None:
-            matrix = knowledge.verdicts
-            facts["verdict"] = lambda: torch.from_numpy(_verdicts(matrix, block, batch, right)).to(
-                device
-            )
-    return Cells((len(batch.queries), len(right)), facts)  # type: ignore[arg-type]
-
-
-def _known(known: KnownPositives, block: Block, batch: Embedded, right: Ints) -> np.ndarray:
-    if block.mirrored:
-        return np.ascontiguousarray(known.block(right, batch.docs).T)
-    if block.right_is_query:
-        return known.shared(batch.queries, right)
-    return known.block(batch.queries, right)
-
-
-def _verdicts(matrix: csr_array, block: Block, batch: Embedded, right: Ints) -> np.ndarray:
-    if block.mirrored:
-        found = matrix[right][:, batch.docs].toarray().T
-    elif block.right_is_query:
-        found = np.zeros((len(batch.queries), len(right)))
-    else:
-        found = matrix[batch.queries][:, right].toarray()
-    return np.ascontiguousarray(found, dtype=np.int8)
-
-
-class _Guided:
-    """What the guide says of one rectangle."""
-
-    def __init__(self, knowledge: Knowledge, block: Block, batch: Embedded, right: Ints) -> None:
-        assert knowledge.guide_queries is not None  # the caller saw to it
-        assert knowledge.guide_docs is not None
-        self.knowledge, self.block, self.batch, self.right = knowledge, block, batch, right
-        self.queries, self.docs = knowledge.guide_queries, knowledge.guide_docs
-
-    def _left(self) -> Tensor:
-        if self.block.name[0] == "a":
-            return self.queries[self.batch.queries]
-        return self.docs[self.batch.docs]
-
-    def _right(self) -> Tensor:
-        return (self.queries if self.block.right_is_query else self.docs)[self.right]
-
-    def guide(self) -> Tensor:
-        return self._left() @ self._right().T
-
-    def positive(self) -> Tensor:
-        return (self.queries[self.batch.queries] * self.docs[self.batch.docs]).sum(dim=1)
-
-    def neighbour(self) -> Tensor:
-        """Largest similarity to any known positive of the anchor (of the column, if mirrored)."""
-        whose = self.right if self.block.mirrored else self.batch.queries
-        others = self.docs[self.batch.docs] if self.block.mirrored else self._right()
-        rows, members = self.knowledge.positives_of(whose)
-        near = self.docs[members] @ others.T
-        result = near.new_full((len(whose), len(others)), -1.0)
-        index = torch.from_numpy(rows)[:, None].expand_as(near)
-        result.scatter_reduce_(0, index, near, "amax")
-        return result.T if self.block.mirrored else result
+def _contents(given: csr_array | Callable[[Ints, Ints], np.ndarray]) -> list[object]:
+    if callable(given):
+        return [getattr(given, "__module__", ""), getattr(given, "__qualname__", repr(given))]
+    return [given.indptr, given.indices, given.data]

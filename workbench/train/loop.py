@@ -14,15 +14,18 @@ from torch import Tensor
 
 from workbench import files
 from workbench.encode import Encoder
-from workbench.errors import BadArgument, check_count
+from workbench.errors import BadArgument
 from workbench.train import checkpoint
 from workbench.train.contrast import Contrast
 from workbench.train.embed import seeded
+from workbench.train.explain import Explanation, explain
 from workbench.train.facts import Knowledge
 from workbench.train.history import History, Row
 from workbench.train.interrupt import deferred_interrupt
-from workbench.train.parts import Sampler, accelerator, check_parts, holds_a_run
+from workbench.train.memory import Memory
+from workbench.train.parts import Sampler, accelerator, check_parts
 from workbench.train.recipe import Recipe
+from workbench.train.rows import Account
 from workbench.train.step import NonFiniteLoss, Stepper
 from workbench.types import Batch, Collection
 
@@ -69,6 +72,7 @@ class Run:
         groups = decayed + ([{"params": vectors, "weight_decay": 0.0}] if vectors else [])
         self.optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
         self.ema = self._weights() if recipe.ema else None
+        self.memory = Memory(contrast, encoder)
         self._stepper = Stepper(
             model=self.accelerator.prepare(encoder),
             accelerator=self.accelerator,
@@ -79,6 +83,7 @@ class Run:
             contrast=contrast,
             knowledge=knowledge,
             recipe=recipe,
+            memory=self.memory,
         )
 
     # -- what a notebook calls ---------------------------------------------------------------
@@ -148,6 +153,24 @@ class Run:
             raise BadArgument("step", step, wanted, "The sampler or its data changed since.")
         return batches
 
+    def explain(self, step: int) -> Explanation:
+        """Take a logged step (from 1) apart: what carried the gradient, what was dropped and why.
+
+        Its batch is rebuilt exactly; the vectors are those of the encoder as it is now, without
+        dropout, and a queue is as it stands now.
+
+        Raises:
+            BadArgument: no such step, or the sampler no longer yields what was logged.
+        """
+        batch = self.replay(step)[0]
+        training = self.encoder.training
+        self.encoder.eval()
+        try:
+            vectors = self._stepper.embedded(batch, step - 1)
+        finally:
+            self.encoder.train(training)
+        return explain(self.contrast, vectors, self.knowledge, step=step - 1)
+
     def averaged(self) -> Encoder:
         """A copy of the encoder with the moving average of its weights.
 
@@ -174,6 +197,8 @@ class Run:
             encoder=self.encoder,
             optimizer=self.optimizer,
             ema=self.ema,
+            memory=self.memory.state(),
+            losses=self.knowledge.losses if self.knowledge else None,
             state={
                 "epoch": epoch,
                 "batch": batch,
@@ -199,6 +224,10 @@ class Run:
             wanted = "it holds a run with other data or options"
             raise BadArgument("folder", str(self.folder), wanted, "Use another, or resume=False.")
         state, ema = checkpoint.restore(path, encoder=self.encoder, optimizer=self.optimizer)
+        self.memory.restore(checkpoint.memory(path))
+        store = self.knowledge.losses if self.knowledge else None
+        if store is not None and (kept := checkpoint.losses(path)) is not None:
+            store.become(kept)
         self.encoder.age = state["age"]
         self.step, self._position = state["step"], (state["epoch"], state["batch"])
         if self.ema is not None and ema is not None:
@@ -223,13 +252,15 @@ class Run:
         self.encoder.train()
         self.optimizer.zero_grad()
         with seeded(self.recipe.seed, self.step, self.accelerator.device):
-            loss, tally = self._stepper.gradients(batches)
-        norm = self._checked_norm(loss, batches)
-        self.optimizer.step()
-        self._average()
+            loss, accounts = self._stepper.gradients(batches, self.step)
+            norm = self._checked_norm(loss, batches)
+            self.optimizer.step()
+            self._average()
+            self._stepper.remember(self.step)
+        self._record(epoch, batches, accounts)
         self.step, self._position = self.step + 1, following
         self.encoder.age += 1
-        candidates = sum(count for count, _ in tally.values())
+        candidates = sum(account.candidates for account in accounts)
         row: Row = {
             "step": self.step,
             "epoch": epoch,
@@ -239,7 +270,7 @@ class Run:
             "gradient_norm": norm,
             "pairs": sum(len(batch) for batch in batches),
             "candidates": candidates,
-            "dropped": candidates - sum(kept for _, kept in tally.values()),
+            "dropped": candidates - sum(account.kept for account in accounts),
             "seconds": time.perf_counter() - started,
             "rows": files.fingerprint([batch.fingerprint for batch in batches]),
         }
@@ -266,6 +297,16 @@ class Run:
             found.append(batches[place])
             epoch, place = (epoch, place + 1) if place + 1 < len(batches) else (epoch + 1, 0)
         return found, (epoch, place)
+
+    def _record(self, epoch: int, batches: list[Batch], accounts: list[Account]) -> None:
+        """What each pair cost, into the store that rules about pairs read."""
+        store = self.knowledge.losses if self.knowledge else None
+        if store is None:
+            return
+        mine = batches[self.accelerator.process_index :: self.accelerator.num_processes]
+        for batch, account in zip(mine, accounts, strict=True):
+            if account.values is not None:
+                store.record(batch.rows, account.values.float().cpu().numpy(), epoch=epoch)
 
     def _checked_norm(self, loss: float, batches: list[Batch]) -> float:
         parameters = [p for p in self.encoder.parameters() if p.requires_grad]
@@ -320,71 +361,3 @@ class Run:
 
     def __repr__(self) -> str:
         return f"Run(step {self.step} of {self.total}, {self.contrast})"
-
-
-def fit(
-    encoder: Encoder,
-    collection: Collection,
-    sampler: Sampler,
-    contrast: Contrast,
-    *,
-    knowledge: Knowledge | None = None,
-    recipe: Recipe | None = None,
-    folder: str | Path | None = None,
-    save_every: int | None = None,
-    keep: int = 2,
-    evaluate: Callable[[Encoder], float] | None = None,
-    evaluate_every: int | None = None,
-    resume: bool = True,
-) -> Run:
-    """Train an encoder in place; iterate the result for a row per step.
-
-    Args:
-        encoder: trained in place.
-        collection: texts by position.
-        sampler: yields batches of positions; see `workbench.sample`.
-        contrast: candidates, rules and loss.
-        knowledge: what rules may ask about: `Knowledge.of(collection, guide=...)`.
-        recipe: the numbers; see `Recipe`.
-        folder: where checkpoints and `history.jsonl` go; None keeps nothing on disk.
-        save_every: steps between checkpoints (also at the end, and on interrupt).
-        keep: newest checkpoints kept, beside the best.
-        evaluate: encoder -> a number, larger is better.
-        evaluate_every: steps between evaluations (also at the end).
-        resume: go on from the newest checkpoint in `folder`.
-
-    Returns:
-        A `Run`; nothing is trained before the first row is asked for.
-
-    Raises:
-        BadArgument: parts that do not fit, before any work.
-        NonFiniteLoss: while iterating.
-
-    Breaks when: the sampler's order depends on more than its seed and the epoch (replay and resume
-    then refuse).
-    """
-    for name, value in (("save_every", save_every), ("evaluate_every", evaluate_every)):
-        if value is not None:
-            check_count(name, value, mend="Try 100.")
-    check_count("keep", keep, mend="Try 2.")
-    run = Run(
-        encoder,
-        collection,
-        sampler,
-        contrast,
-        knowledge=knowledge,
-        recipe=recipe or Recipe(),
-        folder=Path(folder) if folder is not None else None,
-        save_every=save_every,
-        keep=keep,
-        evaluate=evaluate,
-        evaluate_every=evaluate_every,
-    )
-    if resume:
-        run.resume()
-    elif run.folder is not None and holds_a_run(run.folder):
-        wanted = "it already holds a run"
-        raise BadArgument("folder", str(folder), wanted, "Use another, or resume=True.")
-    else:
-        run.history.rewind(0)
-    return run

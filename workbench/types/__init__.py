@@ -10,6 +10,7 @@ Inside one collection rows are addressed by *position* (0-based integers into `q
 from workbench.types._columns import Floats, Ids, Ints
 from workbench.types.collection import Collection
 from workbench.types.judged import LABELS, Scorecard, Verdicts
+from workbench.types.losses import LossStore
 from workbench.types.mined import Batch, Candidates, Vectors
 from workbench.types.schedule import Ramp, at_step
 
@@ -21,6 +22,7 @@ __all__ = [
     "Floats",
     "Ids",
     "Ints",
+    "LossStore",
     "Ramp",
     "Scorecard",
     "Vectors",
