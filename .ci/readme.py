@@ -56,7 +56,16 @@ def parts() -> str:
     from workbench import registry
 
     lines = ["| kind | name | what it does |", "|---|---|---|"]
-    for kind in ("miner", "rule", "loss", "sampler"):
+    for kind in (
+        "miner",
+        "rule",
+        "pair_rule",
+        "loss",
+        "vector_loss",
+        "pair_loss",
+        "wrapper",
+        "sampler",
+    ):
         for name, says in registry.table(kind):
             lines.append(f"| {kind} | `{name}` | {says} |")
     return "\n".join(lines)

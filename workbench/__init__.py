@@ -24,6 +24,7 @@ _names = {
     "Scorecard": "types",
     "Vectors": "types",
     "Verdicts": "types",
+    "check_loss": "train",
 }
 
 __all__ = [*_rooms, *_names]

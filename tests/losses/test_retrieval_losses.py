@@ -448,6 +448,21 @@ def test_ar2_is_gold(gold):
     same(losses.ranker_loss(ranker, positive).mean(), expected["ranker_loss"], tolerance)
 
 
+@pytest.mark.shared
+def test_ar2_stationary_point_is_gold(gold):
+    """The coded adversarial part has no gradient where p_j = |R_j| / sum |R|."""
+    inputs, expected, tolerance = gold("AR2", "stationary point")
+    ranker, positive = inputs["ranker_logits"], torch.tensor([0])
+    same(losses.ar2_rewards(ranker, positive), expected["rewards"], tolerance)
+    rewards = losses.ar2_rewards(ranker, positive).abs()
+    rest = rewards / rewards.sum()
+    same(rest, expected["stationary_p"], tolerance)
+    scores = rest.log().requires_grad_()
+    value = losses.adversarial(scores, positive, teacher=ranker, lam=1.0, form="code")
+    (gradient,) = torch.autograd.grad(value.sum(), scores)
+    same(gradient, torch.zeros(1, 4))
+
+
 def test_ar2_paper_form_by_brute_force():
     scores, positive, weight, teacher = drawn(10)
     found = losses.adversarial(

@@ -2,6 +2,7 @@
 
 from workbench.train.candidates import Bank, Hard, InBatch, Mixed, Queue, Shared
 from workbench.train.contrast import Contrast
+from workbench.train.doctor import Diagnosis, check_loss
 from workbench.train.explain import Explanation, explain
 from workbench.train.facts import Columns, Embedded, Knowledge
 from workbench.train.fit import fit
@@ -16,6 +17,7 @@ __all__ = [
     "Bank",
     "Columns",
     "Contrast",
+    "Diagnosis",
     "Embedded",
     "Explanation",
     "Hard",
@@ -28,6 +30,7 @@ __all__ = [
     "Recipe",
     "Run",
     "Shared",
+    "check_loss",
     "explain",
     "fit",
 ]

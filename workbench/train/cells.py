@@ -134,12 +134,18 @@ class Block:
 
     # -- what rules and losses ask -------------------------------------------------------------
 
-    def cells(self, rows: slice) -> Cells:
-        """The facts of some rows, each made only if somebody asks."""
+    def cells(self, rows: slice, *, gone: Tensor | None = None) -> Cells:
+        """The facts of some rows, each made only if somebody asks.
+
+        Args:
+            rows: of the batch.
+            gone: cells that are no candidates; their scores are NaN, so that what a rule says of
+                a row as a whole (a mean, a spread) is said of its candidates.
+        """
         device, knowledge = self.left.device, self.knowledge
         left, batch = self.left.detach()[rows], self.batch
         facts: dict[str, Tensor | Callable[[], Tensor]] = {
-            "score": lambda: left @ self.right.detach().T,
+            "score": lambda: _without(left @ self.right.detach().T, gone),
             "positive_score": lambda: (batch.anchors * batch.positives).detach()[rows].sum(dim=1),
             "mined": lambda: torch.full((len(left), len(self.columns)), self.name == "an"),
         }
@@ -150,10 +156,10 @@ class Block:
         if knowledge is not None:
             facts |= {"known": tensor(self._positive_cells), "same_group": tensor(self.same_group)}
             if knowledge.guide_docs is not None:
-                facts["guide"] = lambda: self._guide(rows).to(device)
+                facts["guide"] = lambda: _without(self._guide(rows).to(device), gone)
                 facts["guide_positive"] = lambda: self._guide_positive(rows).to(device)
                 facts["neighbour"] = lambda: self._neighbour(rows).to(device)
-                facts |= {name: facts["guide"] for name in TEACHERS}
+                facts |= {name: lambda: self._guide(rows).to(device) for name in TEACHERS}
             if knowledge.verdicts is not None:
                 facts["verdict"] = tensor(self._verdicts)
             if knowledge.grades is not None:
@@ -235,3 +241,7 @@ class Block:
     def _own(self, name: str, rows: slice) -> np.ndarray:
         batch = self.batch
         return self._facts.scored_pairs(name, batch.queries[rows], batch.docs[rows])
+
+
+def _without(scores: Tensor, gone: Tensor | None) -> Tensor:
+    return scores if gone is None else scores.masked_fill(gone, torch.nan)

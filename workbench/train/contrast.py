@@ -76,7 +76,7 @@ class Contrast:
         object.__setattr__(self, "trust", tuple(self.trust))
         pairs: Sequence[object] = self.trust
         for rule in pairs:
-            if isinstance(rule, type | Rule) or not isinstance(rule, PairRule):
+            if isinstance(rule, type) or not isinstance(rule, PairRule):
                 wanted = "each entry must be a rule about whole pairs"
                 raise BadArgument("trust", rule, wanted, "Write rules.BadPair().")
 
@@ -95,7 +95,7 @@ class Contrast:
         facts = knowledge.facts if knowledge else BESIDE
         check_rules(self.rules, facts)
         for fact in self.row_loss.needs:
-            if fact not in facts:
+            if fact not in (*facts, "known"):
                 raise BadArgument(
                     "loss", self.loss, f"it needs {fact}, which was not given",
                     "Pass Knowledge.of(collection, ...) with it (guide=, scores=).",

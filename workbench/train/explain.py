@@ -222,7 +222,8 @@ def _reasons(
         code = np.zeros((len(table.batch.queries[rows]), len(block.columns)), dtype=np.int8)
         for name, where in block.reasons(rows, protect=contrast.protect):
             code[(code == 0) & where] = names.index(name)
-        cells = block.cells(rows)
+        gone = block.removed(rows, protect=contrast.protect)
+        cells = block.cells(rows, gone=gone)
         for place, rule in enumerate(table.rules):
             dropped = (rule(cells) <= 0).cpu().numpy()
             code[(code == 0) & dropped] = 1 + len(REMOVED) + place

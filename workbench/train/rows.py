@@ -105,7 +105,7 @@ class Table:
     ) -> Tensor:
         """(rows, column) weight: boolean where no rule says more than yes or no by identity."""
         gone = block.removed(rows, protect=self.protect)
-        ruled = combine(self.rules, block.cells(rows)) if self.rules else None
+        ruled = combine(self.rules, block.cells(rows, gone=gone)) if self.rules else None
         if ruled is None:
             weight = gone.logical_not()
         else:
@@ -189,7 +189,11 @@ class Table:
     def fact(self, name: str, rows: slice) -> Tensor:
         """One fact of the same cells; nothing is known of a mix."""
         parts = [self._own_fact(name, rows)[:, None]]
-        parts += [block.cells(rows)[name].to(parts[0]) for block in self.blocks]
+        for block in self.blocks:
+            if name == "known" and self.knowledge is None:  # nothing is, but the labelled positive
+                parts.append(self._unknown(name, len(parts[0]), len(block.columns)))
+            else:
+                parts.append(block.cells(rows)[name].to(parts[0]))
         if self.made is not None:
             parts.append(self._unknown(name, len(parts[0]), self.made.scores.shape[1]))
         return torch.cat(parts, dim=1)

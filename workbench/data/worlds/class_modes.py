@@ -31,7 +31,7 @@ def class_modes(
     classes: int = 4,
     modes: int = 3,
     dim: int = 20,
-    spread: float = 0.7,
+    spread: float = 0.6,
     seed: int = 0,
 ) -> ClassModes:
     """Make `classes` x `modes` Gaussian heaps and give each to a class without regard to place.
@@ -61,7 +61,7 @@ def class_modes(
     check_count("classes", classes, mend="Try 4.")
     check_count("modes", modes, mend="Try 3.")
     check_count("dim", dim, mend="Try 20.")
-    check_number("spread", spread, at_least=0, mend="Try 0.7.")
+    check_number("spread", spread, at_least=0, mend="Try 0.6.")
     check_count("seed", seed, at_least=0, mend="Try 0.")
     rng = np.random.default_rng(seed)
     centres = rng.standard_normal((classes * modes, dim))

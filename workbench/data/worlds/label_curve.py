@@ -24,11 +24,11 @@ class LabelCurve:
 
 
 def label_curve(
-    *, rows: int = 400, levels: int = 20, dim: int = 20, noise: float = 0.5, seed: int = 0
+    *, rows: int = 400, levels: int = 20, dim: int = 20, noise: float = 0.3, seed: int = 0
 ) -> LabelCurve:
-    """Make a smooth closed-form curve through `dim` dimensions and scatter points about it.
+    """Make a smooth curve through `dim` dimensions and scatter points about it.
 
-    Coordinate c of label y is sin(a_c y / levels + b_c), a_c between 1 and 6, b_c any angle; a
+    Coordinate c of label y is sin(a_c y / levels + b_c), a_c between 3 and 12, b_c any angle; a
     curve depends on its seed, a split on its rows.
 
     Args:
@@ -54,10 +54,10 @@ def label_curve(
     check_count("rows", rows, mend="Try 400.")
     check_count("levels", levels, mend="Try 20.")
     check_count("dim", dim, mend="Try 20.")
-    check_number("noise", noise, at_least=0, mend="Try 0.5.")
+    check_number("noise", noise, at_least=0, mend="Try 0.3.")
     check_count("seed", seed, at_least=0, mend="Try 0.")
     rng = np.random.default_rng(seed)
-    speed, phase = rng.uniform(1, 6, size=dim), rng.uniform(0, 2 * np.pi, size=dim)
+    speed, phase = rng.uniform(3, 12, size=dim), rng.uniform(0, 2 * np.pi, size=dim)
     labels = rng.permutation(np.arange(rows) % levels)
     curve = np.sin(speed * labels[:, None] / levels + phase)
     points = curve + noise * rng.standard_normal((rows, dim))

@@ -32,7 +32,7 @@ class MissingLabels:
 
 def missing_labels(
     *,
-    rows: int = 1000,
+    rows: int = 3000,
     labels: int = 12,
     dim: int = 30,
     keep: float = 0.5,
@@ -62,7 +62,7 @@ def missing_labels(
 
     Source: methods dossier on PU-MLC (Yuan et al. 2023), algorithmic unit test.
     """
-    check_count("rows", rows, mend="Try 1,000.")
+    check_count("rows", rows, mend="Try 3,000.")
     check_count("labels", labels, mend="Try 12.")
     check_count("dim", dim, mend="Try 30.")
     check_number("keep", keep, at_least=0, at_most=1, mend="Try 0.5.")
