@@ -13,9 +13,11 @@ SHELL := /bin/bash
 BIN := .venv/bin
 READY := .venv/.installed
 EXTRAS := model,lab,sweep,dev
-NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb notebooks/methods/*.ipynb))
-WHOLE := --maxfail=3 -o timeout=1000 --nbval --nbval-current-env --nbval-cell-timeout=900 \
+NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
+ESSAYS := $(sort $(wildcard notebooks/methods/*.ipynb))
+COMPARE := --nbval --nbval-current-env --nbval-cell-timeout=900 \
   --nbval-sanitize-with=tests/notebooks/sanitize.cfg
+WHOLE := --maxfail=3 -o timeout=1000 $(COMPARE)
 
 # Run one check; when it fails, say which command repeats it.
 define step
@@ -30,6 +32,7 @@ run: $(READY) ## run the tour; NOTEBOOK=... PARAMS="loss=info_nce seed=1" NAME=.
 
 test: style ## every check, slow tests and notebooks too (under 20 minutes on two cores)
 	$(call step,$(BIN)/python -m pytest $(WHOLE) --doctest-modules workbench tests $(NOTEBOOKS))
+	$(call step,OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --maxfail=3 $(COMPARE) $(ESSAYS))
 
 quick: style ## style, types and the fast tests (about two minutes)
 	$(call step,$(BIN)/python -m pytest -m "not slow" --doctest-modules workbench tests)
@@ -52,7 +55,8 @@ lock: $(READY) ## write requirements.lock from the versions .venv holds
 
 tidy: $(READY) ## format the code; take machine and run details out of the notebooks, keep outputs
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
-	@$(BIN)/nbstripout --keep-output --keep-count --keep-id --extra-keys "metadata.language_info.version metadata.widgets metadata.papermill cell.metadata.papermill cell.metadata.execution" $(NOTEBOOKS)
+	@$(BIN)/nbstripout --keep-output --keep-count --keep-id --extra-keys "metadata.language_info.version metadata.widgets metadata.papermill cell.metadata.papermill cell.metadata.execution" $(NOTEBOOKS) $(ESSAYS)
+	@$(BIN)/python .ci/gallery.py && $(BIN)/python .ci/readme.py
 
 clean: ## remove .venv and the tools' caches; data/ and runs/ stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info

@@ -11,7 +11,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _rooms = (
-    *("data", "encode", "errors", "evaluate", "losses", "mine", "nn", "registry", "report"),
+    *("arms", "data", "encode", "errors", "evaluate", "losses", "mine", "nn", "registry", "report"),
     *("rules", "sample", "scores", "sweep", "train", "types"),
 )
 _names = {

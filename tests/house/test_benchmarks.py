@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 KEYS = {
+    "headroom.py": {"gist", "known_positive", "best", "best_low"},
     "losses.py": {
         "gist_time_ratio",
         "gist_memory_ratio",
@@ -28,13 +29,16 @@ def test_quick_ends_with_its_figures(script):
     assert done.returncode == 0, done.stderr[-3000:]
     figures = json.loads(done.stdout.strip().splitlines()[-1])
     assert KEYS[script] <= set(figures)
-    assert all(math.isfinite(value) and value > 0 for value in figures.values())
+    assert all(math.isfinite(value) for value in figures.values())
+    if script != "headroom.py":  # where a share below 0 is a finding: the rule does harm
+        assert all(value > 0 for value in figures.values())
 
 
 def test_every_script_takes_quick():
     scripts = sorted((ROOT / "benchmarks").glob("*.py"))
     assert {path.name for path in scripts} >= {
         "encode.py",
+        "headroom.py",
         "losses.py",
         "sampler.py",
         "training.py",

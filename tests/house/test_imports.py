@@ -10,7 +10,7 @@ HEAVY = (
     "plotly", "sentence_transformers", "sklearn", "transformers", "umap",
 )  # fmt: skip
 LIGHT_ROOMS = ("errors", "registry", "files", "types", "data", "sample", "report", "sweep")
-TORCH_ROOMS = ("scores", "rules", "losses", "nn", "encode", "mine", "train", "evaluate")
+TORCH_ROOMS = ("arms", "scores", "rules", "losses", "nn", "encode", "mine", "train", "evaluate")
 
 
 def added_by(statement: str) -> set[str]:

@@ -2,13 +2,20 @@
 
 COPIES = "it copies a teacher, who may prefer a negative"
 DETACHED = "the weights of negatives are detached by definition: not the gradient of its value"
+DETACHED_ONLY = {"gradcheck": DETACHED}
 
 CASES = [
-    ("hardness_weighted", {"temperature": 0.3, "strength": 2.0}, {"gradcheck": DETACHED}),
+    ("hardness_weighted", {"temperature": 0.3, "strength": 2.0}, DETACHED_ONLY),
+    ("hardness_weighted", {"temperature": 0.3, "strength": 2.0, "on": "hard"}, DETACHED_ONLY),
+    (
+        "hardness_weighted",
+        {"temperature": 0.3, "strength": 2.0, "on": "in_batch", "normalise": True},
+        DETACHED_ONLY,
+    ),
     (
         "hardness_weighted",
         {"temperature": 0.3, "strength": 2.0, "normalise": True},
-        {"gradcheck": DETACHED},
+        DETACHED_ONLY,
     ),
     ("star", {"temperature": 0.3}, {"alone": "it divides by the kept cells of the whole batch"}),
     ("adore", {"temperature": 0.3}, {}),

@@ -30,7 +30,8 @@ def facts_of(loss, scores, positive, seed=5):
     grade = torch.randint(0, 3, shape, generator=generator).to(scores.dtype)
     grade[place, positive] = 3.0
     teacher = (torch.rand(shape, generator=generator, dtype=DOUBLE) * 2 - 1).to(scores.dtype)
-    every = {"known": known, "grade": grade, "teacher": teacher}
+    mined = torch.rand(shape, generator=generator) > 0.5
+    every = {"known": known, "grade": grade, "teacher": teacher, "mined": mined}
     if "in_batch_teacher" in loss.needs:  # own pairs: the positive and the columns from 3 on
         every["in_batch_teacher"] = teacher * 0.5
         own = torch.zeros(shape, dtype=torch.bool)

@@ -4,6 +4,8 @@ Gates of the methods dossier, at sizes of a few seconds. What it says does not s
 a ranking gain of the noisy-negative loss, for one.
 """
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -17,6 +19,7 @@ from workbench.data.worlds.label_curve import label_curve
 from workbench.data.worlds.missing_labels import missing_labels
 from workbench.data.worlds.noisy_classes import noisy_classes
 from workbench.data.worlds.pooled import pooled_world
+from workbench.errors import BadArgument
 from workbench.rules.loss_gate import gate_threshold
 
 
@@ -40,7 +43,7 @@ def network(widths, generator):
     """A plain perceptron: its layers, and the function they make."""
     layers = [
         [linear(one, two, generator=generator, scale=(2 / one) ** 0.5), torch.zeros(two)]
-        for one, two in zip(widths[:-1], widths[1:], strict=True)
+        for one, two in pairwise(widths)
     ]
     parameters = [part.requires_grad_() for layer in layers for part in layer]
 
@@ -91,7 +94,7 @@ def ranker(world, seed, *, loss, steps=400):
     return relevance.detach().numpy()
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 1])
 def test_coupled_scorers_see_through_the_pool(seed):
     world, fresh = (pooled_world(queries=200, seed=one) for one in (seed, seed + 100))
     found = {}
@@ -104,7 +107,6 @@ def test_coupled_scorers_see_through_the_pool(seed):
             float(np.linalg.norm(weights[4:]) / np.linalg.norm(weights[:4])),
         )
     plain, coupled = found["plain"], found["coupled"]
-    print(plain, coupled)
     assert coupled[0] >= plain[0] + 0.02
     assert coupled[1] >= plain[1] + 0.03
     assert coupled[2] < plain[2]
@@ -138,14 +140,13 @@ def preferences(world, seed, flip, *, steps=200):
     return float(rate.mean()), float(torch.sigmoid(free.detach()))
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 1])
 def test_a_known_flip_rate_calibrates(seed):
     world = hidden_positives(users=80, items=60, seed=seed)
     truth = float(world.likes.mean())
     plain, _ = preferences(world, seed, 0.0)
     robust, _ = preferences(world, seed, world.hidden)
     _, free = preferences(world, seed, None)
-    print(truth, plain, robust, free)
     assert abs(plain - truth) >= 0.12
     assert abs(robust - truth) <= 0.06
     assert free < world.hidden / 2  # the rate is not identified by the votes alone
@@ -191,13 +192,12 @@ def classifier(world, seed, *, gate, correct, epochs=16, batch=250):
     }
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 1])
 def test_the_loss_gate_finds_wrong_labels_and_mends_them(seed):
     world = noisy_classes(seed=seed)
     plain = classifier(world, seed, gate=False, correct=False)
     gated = classifier(world, seed, gate=True, correct=False)
     both = classifier(world, seed, gate=True, correct=True)
-    print(plain, gated, both)
     assert plain["accuracy"] < gated["accuracy"] < both["accuracy"]
     assert gated["precision"] >= 0.88
     assert gated["recall"] >= 0.95
@@ -207,7 +207,7 @@ def test_the_loss_gate_finds_wrong_labels_and_mends_them(seed):
 # ASL
 
 
-def containment(weight, seed, *, steps=700, batch=64):
+def containment(weight, seed, *, steps=500, batch=32):
     """InfoNCE on cosines plus the norm ratio; what it says of fresh excerpts and wholes."""
     generator = seeded(seed)
     parameters, forward = network([120, 64, 32], generator)
@@ -236,7 +236,6 @@ def containment(weight, seed, *, steps=700, batch=64):
 def test_length_learns_which_side_is_the_excerpt(seed):
     silent, _ = containment(0.0, seed, steps=300)
     direction, gated = containment(5.0, seed)
-    print(silent, direction, gated)
     assert silent < 0.6
     assert direction >= 0.95
     assert gated >= 0.95
@@ -264,7 +263,9 @@ def graded(world, seed, *, loss, steps=250, batch=120):
         kind = losses.SupervisedContrastive(temperature=0.07)
         weight = (~own).float()[paired]
         scores = (vectors @ vectors.T)[paired]
-        return kind(scores, mates[paired].int().argmax(1), known=mates[paired], weight=weight).mean()
+        return kind(
+            scores, mates[paired].int().argmax(1), known=mates[paired], weight=weight
+        ).mean()
 
     if loss is not None:
         train(parameters, value, steps=steps, rate=0.002)
@@ -287,7 +288,6 @@ def test_mixtures_put_labels_in_order(seed):
         order = spearmanr(apart[pairs], np.abs(labels[:, None] - labels)[pairs]).statistic
         probe = Ridge(alpha=0.01).fit(vectors[:400], world.labels[:400])
         found[name] = (float(order), float(np.abs(probe.predict(test) - labels).mean()))
-    print(found)
     assert found["supremix"][0] >= 0.6
     assert found["supremix"][0] >= found["supcon"][0] + 0.25
     assert found["supremix"][1] <= 0.95 * found["supcon"][1]
@@ -296,7 +296,7 @@ def test_mixtures_put_labels_in_order(seed):
 # LOOK
 
 
-def modes_of(world, seed, loss, *, steps=300, batch=200):
+def modes_of(world, seed, loss, *, steps=200, batch=150):
     """Train on classes, then ask the nearest neighbours for class and for mode."""
     from sklearn.neighbors import KNeighborsClassifier
 
@@ -309,9 +309,7 @@ def modes_of(world, seed, loss, *, steps=300, batch=200):
         rows = torch.randperm(len(points), generator=generator)[:batch]
         vectors, said = normalize(forward(points[rows])), classes[rows]
         mates = (said[:, None] == said[None, :]) & ~own
-        found = loss(
-            vectors @ vectors.T, mates.int().argmax(1), known=mates, weight=(~own).float()
-        )
+        found = loss(vectors @ vectors.T, mates.int().argmax(1), known=mates, weight=(~own).float())
         return found.mean()
 
     train(parameters, value, steps=steps, rate=0.002)
@@ -329,7 +327,6 @@ def test_nearest_neighbours_keep_the_modes_of_a_class(seed):
     world = class_modes(seed=seed)
     supcon = modes_of(world, seed, losses.SupervisedContrastive(temperature=0.1))
     look = modes_of(world, seed, losses.LeaveOneOutKNN(k=10))
-    print(supcon, look)
     assert look[1] >= 0.95
     assert look[1] >= supcon[1] + 0.2
     assert abs(look[0] - supcon[0]) <= 0.01
@@ -367,8 +364,61 @@ def test_missing_labels_are_not_negatives(seed):
     plain = labeller(half, seed, None), labeller(few, seed, None)
     found = labeller(half, seed, loss), labeller(few, seed, loss)
     flat = labeller(few, seed, losses.PositiveUnlabelled(gamma=0.0))
-    print(plain, found, flat)
     assert found[0][0] >= plain[0][0] + 0.02
     assert found[1][0] >= plain[1][0] + 0.15
     assert found[1][1] >= 0.8
     assert found[1][0] > flat[0]
+
+
+WORLDS = [
+    pooled_world,
+    hidden_positives,
+    noisy_classes,
+    excerpts,
+    label_curve,
+    class_modes,
+    missing_labels,
+]
+
+
+@pytest.mark.parametrize("make", WORLDS, ids=lambda make: make.__name__)
+def test_a_world_is_its_seed(make):
+    one, two, other = (vars(make(seed=seed)) for seed in (0, 0, 1))
+    assert all(np.array_equal(one[name], two[name]) for name in one)
+    assert not all(np.array_equal(one[name], other[name]) for name in one)
+    with pytest.raises(BadArgument, match=r"`seed` is -1, but it must be a whole number >= 0"):
+        make(seed=-1)
+
+
+def test_a_pool_is_small_and_hides_half_of_the_truth():
+    world = pooled_world()
+    assert 0.15 < float(world.relevant.mean()) < 0.25
+    assert float(world.labelled.sum() / world.relevant.sum()) < 0.3
+    assert not bool((world.hard_negatives() & world.labelled).any())
+
+
+def test_an_excerpt_has_only_words_of_its_whole():
+    world = excerpts(rows=50)
+    assert bool(((world.excerpts > 0) <= (world.wholes > 0)).all())
+    counts = (world.excerpts > 0).sum(1)
+    assert counts.min() >= 4
+    assert counts.max() <= 10
+    with pytest.raises(BadArgument, match=r"`length` is 9, but there are only 5 words"):
+        excerpts(words=5, length=9)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: hidden_positives(hidden=2), r"`hidden` is 2, but it must be <= 1"),
+        (lambda: noisy_classes(wrong=-1), r"`wrong` is -1, but it must be >= 0"),
+        (lambda: noisy_classes(classes=1), r"`classes` is 1"),
+        (lambda: label_curve(noise=-1), r"`noise` is -1"),
+        (lambda: class_modes(modes=0), r"`modes` is 0"),
+        (lambda: missing_labels(keep=2), r"`keep` is 2"),
+        (lambda: pooled_world(docs=0), r"`docs` is 0"),
+    ],
+)
+def test_wording(make, message):
+    with pytest.raises(BadArgument, match=message):
+        make()

@@ -181,6 +181,10 @@ def test_a_logged_step_can_be_taken_apart(collection):
     assert found.queries.tolist() == run.replay(4)[0].queries.tolist()
     heaviest = found.heaviest(top=10)
     assert heaviest.groupby("row").size().max() == 10
+    assert set(heaviest["query"]) == set(collection.query_ids[found.queries])
+    assert set(heaviest["candidate"]) <= set(collection.doc_ids)
+    dropped = found.dropped("labelled positive")
+    assert (dropped["positive"] == dropped["candidate"]).all()
     assert set(found.by_block().index) == {"ap", "queue"}
     assert found.by_reason().loc["labelled positive", "ap"] >= 8
     with pytest.raises(BadArgument, match=r"steps 1\.\.9 are logged"):

@@ -404,6 +404,33 @@ def test_matryoshka_sums_over_prefixes():
         too_wide(batch)
 
 
+def test_lengths_are_a_term_beside_the_contrast():
+    batch = batch_of()
+    longer = Embedded(
+        **{**batch.__dict__, "positives": batch.positives * 3, "anchors": batch.anchors}
+    )
+    found = Contrast(lengths=losses.NormRatio(weight=5.0))(longer)
+    expected = Contrast()(batch) + 5 * math.exp(1 - 3)
+    torch.testing.assert_close(found, expected)
+    with pytest.raises(BadArgument, match="not all vectors may be of length 1"):
+        Contrast(lengths=losses.NormRatio())(batch)
+
+
+def test_statistics_of_a_row_leave_out_what_is_no_candidate():
+    """The anchor's own column has cosine 1 in the "aa" block; it would swamp a mean."""
+    batch, knowledge = batch_of(count=5), knowledge_of()
+    scores = batch.anchors @ batch.anchors.T
+    rule = rules.Debiased(prior=0.2, temperature=0.3)
+    weight = Contrast(candidates=[InBatch("aa")], rules=[rule]).weights(batch, knowledge)["aa"]
+    positive = (batch.anchors * batch.positives).sum(dim=1)
+    for i in range(5):
+        others = [float((scores[i, j] / 0.3).exp()) for j in range(5) if j != i]
+        mean = sum(others) / 4
+        share = 1 - 0.2 * math.exp(float(positive[i]) / 0.3) / mean
+        expected = min(1.0, max(share, 0.8 * math.exp(-1 / 0.3) / mean))
+        assert float(weight[i, (i + 1) % 5]) == pytest.approx(expected, rel=1e-5)
+
+
 def test_a_ramp_moves_with_the_step():
     batch = batch_of()
     ramp = Ramp(start=0.0, end=8.0, first=10, last=20)

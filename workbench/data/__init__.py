@@ -7,6 +7,7 @@ from workbench.data.planted import PlantedWorld, planted_world
 from workbench.data.python_functions import python_functions
 from workbench.data.rows import from_frame, from_rows
 from workbench.data.sets import sample
+from workbench.data.small import small_collections
 from workbench.data.split import split
 from workbench.data.tables import read_dataset, read_pairs, write_pairs
 
@@ -24,6 +25,7 @@ __all__ = [
     "read_dataset",
     "read_pairs",
     "sample",
+    "small_collections",
     "split",
     "with_groups",
     "write_beir",

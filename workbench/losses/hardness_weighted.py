@@ -68,7 +68,7 @@ def hardness_weighted(
         >>> scores, positive = torch.tensor([[0.8, 0.4, 0.1]]), torch.tensor([0])
         >>> for strength in (0.0, 5.0):
         ...     hardness_weighted(scores, positive, temperature=0.1, strength=strength)
-        tensor([0.0191])
+        tensor([0.0190])
         tensor([0.1283])
     """
     loss = HardnessWeighted(temperature=temperature, strength=strength, on=on, normalise=normalise)
@@ -84,7 +84,8 @@ class HardnessWeighted:
         temperature: see `hardness_weighted`.
         strength: a number, or a `Ramp` that `at_step(loss, step)` turns into one.
         on: "all" negatives, those "in_batch", or the mined "hard" ones. Block by block, "an" is
-            mined and every other block is in-batch; the row form asks for the fact `mined`.
+            mined and every other block is in-batch; the row form reads the fact `mined`, which may
+            be left out when `on` is "all".
         normalise: see `hardness_weighted`; such a loss does not stream.
 
     Raises:
@@ -95,7 +96,7 @@ class HardnessWeighted:
     strength: float | Ramp = 5.0
     on: Literal["all", "in_batch", "hard"] = "all"
     normalise: bool = False
-    needs: ClassVar[tuple[str, ...]] = ()
+    needs: ClassVar[tuple[str, ...]] = ("mined",)
     independent: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

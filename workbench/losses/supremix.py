@@ -21,7 +21,6 @@ window is so small that no anchor has a mixed positive and no two labels are equ
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
@@ -40,7 +39,7 @@ def supremix(
     window: float,
     temperature: float = 0.07,
     beta: tuple[float, float] = (2.0, 8.0),
-    weight: Literal["distance", "square", "none"] = "distance",
+    weight: str = "distance",
     base_temperature: float = 0.07,
     max_positive_mixtures: int = 4096,
     generator: torch.Generator | None = None,
@@ -72,8 +71,7 @@ def supremix(
         tensor([0.0000, 4.2148, 0.0000])
     """
     _check(window, temperature, beta, weight, base_temperature, max_positive_mixtures)
-    if not bool(labels.isfinite().all()):
-        raise BadArgument("labels", labels.tolist()[:8], "all must be finite", "Leave others out.")
+    _check_data(embeddings, labels, alpha)
     if alpha is None:
         if generator is None:
             wanted = "it is needed to draw mixtures"
@@ -167,6 +165,18 @@ def _check(
     check_count("max_positive_mixtures", most, mend="Try 4,096.")
 
 
+def _check_data(embeddings: Tensor, labels: Tensor, alpha: Tensor | None) -> None:
+    rows = len(embeddings)
+    if labels.shape != (rows,):
+        wanted = f"there must be one per row, {rows}"
+        raise BadArgument("labels", tuple(labels.shape), wanted, "Label each vector.")
+    if not bool(labels.isfinite().all()):
+        raise BadArgument("labels", labels.tolist()[:8], "all must be finite", "Leave others out.")
+    if alpha is not None and alpha.shape != (rows, rows):
+        wanted = f"it must be {(rows, rows)}"
+        raise BadArgument("alpha", tuple(alpha.shape), wanted, "Give one share per pair.")
+
+
 @register("vector_loss", "supremix")
 @dataclass(frozen=True, kw_only=True)
 class SupReMix:
@@ -187,7 +197,7 @@ class SupReMix:
     window: float
     temperature: float = 0.07
     beta: tuple[float, float] = (2.0, 8.0)
-    weight: Literal["distance", "square", "none"] = "distance"
+    weight: str = "distance"
     base_temperature: float = 0.07
     max_positive_mixtures: int = 4096
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float, Integer
@@ -32,8 +32,6 @@ from workbench.errors import check_choice, check_number
 from workbench.losses._base import check_scores, negative_weight, own_column
 from workbench.registry import register
 
-Mining = Literal["hardest", "all", "semi_hard"]
-
 
 def triplet(
     scores: Float[Tensor, "query doc"],
@@ -41,9 +39,9 @@ def triplet(
     *,
     known: Bool[Tensor, "query doc"],
     margin: float = 0.2,
-    mining: Mining = "hardest",
+    mining: str = "hardest",
     soft: bool = False,
-    distance: Literal["cosine", "euclidean"] = "cosine",
+    distance: str = "cosine",
     weight: Float[Tensor, "query doc"] | None = None,
 ) -> Float[Tensor, " query"]:
     """One value per anchor; the caller takes the mean.
@@ -53,7 +51,7 @@ def triplet(
         positive: column of each row's labelled positive. It is never dropped.
         known: true at every known positive; the labelled one is added.
         margin: by how much nearer, in the distance's unit; usual 0.05 to 0.5.
-        mining: which triplets of a row count.
+        mining: which triplets of a row count: "hardest", "all" or "semi_hard".
         soft: softplus instead of the hinge; with margin 0 the soft-margin form.
         distance: "cosine" 1 - s in [0, 2]; "euclidean" sqrt(2 - 2 s) in [0, 2].
         weight: 1 keep, 0 drop, between = trust, for negatives; None keeps all.
@@ -89,9 +87,9 @@ class Triplet:
     """
 
     margin: float = 0.2
-    mining: Mining = "hardest"
+    mining: str = "hardest"
     soft: bool = False
-    distance: Literal["cosine", "euclidean"] = "cosine"
+    distance: str = "cosine"
     needs: ClassVar[tuple[str, ...]] = ("known",)
     independent: ClassVar[bool] = True
 

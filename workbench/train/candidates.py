@@ -45,6 +45,11 @@ class InBatch:
         object.__setattr__(self, "blocks", tuple(dict.fromkeys(blocks or ("ap",))))
         object.__setattr__(self, "across_devices", across_devices)
 
+    def __repr__(self) -> str:
+        blocks = [repr(block) for block in self.blocks]
+        across = ["across_devices=True"] if self.across_devices else []
+        return f"InBatch({', '.join(blocks + across)})"
+
 
 @dataclass(frozen=True)
 class Hard:

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from workbench.errors import BadArgument, check_choice, check_count
-from workbench.losses import InfoNCE, Matryoshka, RowLoss, SoftmaxLoss
+from workbench.losses import InfoNCE, Matryoshka, NormRatio, RowLoss, SoftmaxLoss
 from workbench.rules import PairRule, Rule, check_rules
 from workbench.train.candidates import Bank, Candidate, Hard, InBatch, check_candidates
 from workbench.train.facts import Embedded, Knowledge
@@ -37,6 +37,9 @@ class Contrast:
         candidates: blocks of columns.
         rules: their weights multiply.
         trust: rules about whole pairs (`pair_rule`); their weights multiply an anchor's value.
+        lengths: a term on the raw vectors' lengths, added to the value: the document of a pair
+            holds more than its query and gets the longer vector (excerpt -> whole). The encoder
+            must not normalise.
         protect: what is removed from every block by position before any rule, wherever it comes
             from. "known": the anchor itself, its labelled positive, and what `knowledge` says
             answers it (judged, same text, near duplicate); "own": only the first two.
@@ -59,6 +62,7 @@ class Contrast:
     candidates: Sequence[Candidate] = (InBatch("ap"),)
     rules: Sequence[Rule] = ()
     trust: Sequence[PairRule] = ()
+    lengths: NormRatio | None = None
     protect: Literal["known", "own"] = "known"
     directions: Literal["one", "both"] = "one"
     chunk: int | None = None
@@ -132,6 +136,8 @@ class Contrast:
             value = self._prefixes(self.loss, batch, knowledge, step, account)
         else:
             value = self._value(batch.unit(), knowledge, step, account)
+        if self.lengths is not None:
+            value = value + at_step(self.lengths, step)(batch.positives, batch.anchors)
         if account is not None:
             account.values = value.detach()
         for rule in self.trust:
@@ -183,7 +189,7 @@ class Contrast:
         account: Account | None,
     ) -> Tensor:
         """Weighted sum of the loss over prefixes of the vectors; the first one is accounted for."""
-        inner = replace(self, loss=wrapper.loss, trust=())
+        inner = replace(self, loss=wrapper.loss, trust=(), lengths=None)
         total: Tensor | None = None
         shares = wrapper.weight_of_dims
         for place, (dim, share) in enumerate(zip(wrapper.dims, shares, strict=True)):

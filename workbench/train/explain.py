@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -42,6 +42,7 @@ class Explanation:
         reason: (query, column) index into `reasons`; 0 = kept.
         reasons: names of the reasons, the first "kept".
         values: (query,) the loss of each pair.
+        ids: (query ids, document ids) of the collection, for the tables; None = positions.
     """
 
     queries: Ints
@@ -55,12 +56,31 @@ class Explanation:
     reason: NDArray[np.int8]
     reasons: tuple[str, ...]
     values: NDArray[np.float32]
+    ids: tuple[Ids, Ids] | None = None
+
+    def _names(self, rows: Ints, columns: Ints) -> dict[str, Any]:
+        """Who stands in a table's rows, by id where ids are known."""
+        block, place = self.blocks[columns], self.positions[columns]
+        found: dict[str, Any] = {
+            "row": rows,
+            "query": self.queries[rows],
+            "positive": self.docs[rows],
+            "block": block,
+            "candidate": place,
+        }
+        if self.ids is not None:
+            queries, docs = self.ids
+            found["query"], found["positive"] = queries[found["query"]], docs[found["positive"]]
+            is_query = np.isin(block.astype(str), ("aa", "pa"))
+            named = np.where(is_query, queries[place * is_query], docs[place * ~is_query])
+            named[place < 0] = None  # a mix has no text
+            found["candidate"] = named
+        return found
 
     def heaviest(self, top: int = 10) -> pd.DataFrame:
         """The `top` candidates of each anchor that carried most gradient, heaviest first.
 
-        Columns: row, query and positive (positions), block, candidate (position), score, weight,
-        share.
+        Columns: row, query, positive, block, candidate (ids, or positions), score, weight, share.
         """
         import pandas as pd
 
@@ -72,11 +92,7 @@ class Explanation:
         rows, columns = rows[there], columns[there]
         return pd.DataFrame(
             {
-                "row": rows,
-                "query": self.queries[rows],
-                "positive": self.docs[rows],
-                "block": self.blocks[columns],
-                "candidate": self.positions[columns],
+                **self._names(rows, columns),
                 "score": self.scores[rows, columns],
                 "weight": self.weight[rows, columns],
                 "share": self.share[rows, columns],
@@ -117,7 +133,7 @@ class Explanation:
         return frame[frame.sum(axis=1) > 0]
 
     def dropped(self, reason: str | None = None) -> pd.DataFrame:
-        """Which cells were dropped, and why: row, query, block, candidate, score, reason.
+        """Which cells were dropped, and why: like `heaviest`, with the reason instead of the share.
 
         Raises:
             BadArgument: a reason that does not exist.
@@ -133,10 +149,7 @@ class Explanation:
         rows, columns = np.nonzero(chosen)
         return pd.DataFrame(
             {
-                "row": rows,
-                "query": self.queries[rows],
-                "block": self.blocks[columns],
-                "candidate": self.positions[columns],
+                **self._names(rows, columns),
                 "score": self.scores[rows, columns],
                 "reason": np.array(self.reasons)[self.reason[rows, columns]],
             }
@@ -150,15 +163,21 @@ class Explanation:
 
 
 def explain(
-    contrast: Contrast, batch: Embedded, knowledge: Knowledge | None = None, *, step: int = 0
+    contrast: Contrast,
+    batch: Embedded,
+    knowledge: Knowledge | None = None,
+    *,
+    step: int = 0,
+    ids: tuple[Ids, Ids] | None = None,
 ) -> Explanation:
     """Take one batch apart: every cell's weight, share of the gradient, and reason.
 
     Args:
         contrast: the expression; a Matryoshka wrapper is looked through, at full width.
-        batch: the student's vectors; `Run.embedded(step)` makes those of a logged step.
+        batch: the student's vectors; `Run.explain(step)` makes those of a logged step.
         knowledge: what rules and losses may ask about.
         step: optimiser step, for ramps and draws.
+        ids: (query ids, document ids) of the collection, for the tables.
 
     Returns:
         The cells, and tables of them.
@@ -205,6 +224,7 @@ def explain(
         reason=reason,
         reasons=reasons,
         values=_numbers(values),
+        ids=ids,
     )
 
 

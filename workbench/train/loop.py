@@ -169,7 +169,8 @@ class Run:
             vectors = self._stepper.embedded(batch, step - 1)
         finally:
             self.encoder.train(training)
-        return explain(self.contrast, vectors, self.knowledge, step=step - 1)
+        ids = (self.collection.query_ids, self.collection.doc_ids)
+        return explain(self.contrast, vectors, self.knowledge, step=step - 1, ids=ids)
 
     def averaged(self) -> Encoder:
         """A copy of the encoder with the moving average of its weights.

@@ -32,7 +32,7 @@ class NoisyClasses:
     @property
     def clean(self) -> NDArray[np.bool_]:
         """Which labels are right."""
-        return self.labels == self.truth
+        return np.asarray(self.labels == self.truth)
 
 
 def noisy_classes(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from workbench.errors import check_count
+from workbench.errors import check_count, check_number
 from workbench.types import Floats
 
 
@@ -56,7 +56,7 @@ def pooled_world(
         The world.
 
     Raises:
-        BadArgument: a count below 1.
+        BadArgument: a count below 1, negative noise.
 
     Example:
         >>> world = pooled_world(queries=50)
@@ -68,6 +68,7 @@ def pooled_world(
     """
     check_count("queries", queries, mend="Try 400.")
     check_count("docs", docs, mend="Try 40.")
+    check_number("noise", noise, at_least=0, mend="Try 0.3.")
     check_count("seed", seed, at_least=0, mend="Try 0.")
     rng = np.random.default_rng(seed)
     features = rng.standard_normal((queries, docs, 8))
