@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -245,8 +246,7 @@ def compare(
                 encoder = _start(first, seed)
                 with _noted(f"arm {name!r}, seed {seed}"):
                     took = _train(encoder, train, named[name], usual, seed, batch_size, bar.update)
-                card = _score(encoder, test, tokens, metric, name)
-                runs[name].append(card)
+                runs[name].append(_score(encoder, test, tokens, metric, name))
                 seconds[name].append(took)
     except KeyboardInterrupt:
         done = sum(map(len, runs.values()))
@@ -278,18 +278,14 @@ def _checked_seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
     return chosen
 
 
-class _noted:
+@contextmanager
+def _noted(note: str) -> Iterator[None]:
     """Adds to any error which arm it came from."""
-
-    def __init__(self, note: str) -> None:
-        self.note = note
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if error is not None:
-            error.add_note(f"in {self.note}")
+    try:
+        yield
+    except BaseException as error:
+        error.add_note(f"in {note}")
+        raise
 
 
 def _check(arm: Arm, train: Collection, recipe: Recipe, *, batch_size: int, dim: int) -> int:

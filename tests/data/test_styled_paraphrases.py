@@ -25,9 +25,9 @@ def learned(world, weigh, seed, steps=100):
     return world.precision(tower.detach().numpy())
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_a_guide_with_a_margin_is_as_good_as_the_truth(seed):
-    """Seen .070 to .107 over plain, within .001 of the oracle, at margin 0 in between."""
+def test_a_guide_with_a_margin_is_as_good_as_the_truth():
+    """SEEN"""
+    seed = 0
     world = styled_paraphrases(seed=seed)
     plain = learned(world, lambda guide, facts: None, seed)
     bare, wide = (

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from workbench.data.python_functions import python_functions
 from workbench.data.split import split
+from workbench.errors import check_count
 from workbench.types import Collection
 
 TRAIN = ("accelerate", "datasets", "huggingface-hub")
@@ -37,6 +38,9 @@ def small_collections(
 
     Breaks when: figures are compared across machines, whose packages differ in version.
     """
+    check_count("pairs", pairs, mend="Try 1500.")
+    check_count("test_queries", test_queries, mend="Try 500.")
+    check_count("seed", seed, at_least=0, mend="Try 0.")
     whole = python_functions([*TRAIN, *TEST], folder=folder)
     sides = split(
         whole,
