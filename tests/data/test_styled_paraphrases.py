@@ -25,8 +25,9 @@ def learned(world, weigh, seed, steps=100):
     return world.precision(tower.detach().numpy())
 
 
+@pytest.mark.slow
 def test_a_guide_with_a_margin_is_as_good_as_the_truth():
-    """SEEN"""
+    """Seeds 0 to 2 seen: .054 to .084 over plain, within .001 of the oracle; margin 0 between."""
     seed = 0
     world = styled_paraphrases(seed=seed)
     plain = learned(world, lambda guide, facts: None, seed)
