@@ -17,7 +17,7 @@ NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
 ESSAYS := $(sort $(wildcard notebooks/methods/*.ipynb))
 COMPARE := --nbval --nbval-current-env --nbval-cell-timeout=900 \
   --nbval-sanitize-with=tests/notebooks/sanitize.cfg
-WHOLE := --maxfail=3 -o timeout=1000 $(COMPARE)
+PAIR := -n 2 --dist loadfile --maxfail=3 -o timeout=1000
 
 # Run one check; when it fails, say which command repeats it.
 define step
@@ -31,11 +31,12 @@ run: $(READY) ## run the tour; NOTEBOOK=... PARAMS="loss=info_nce seed=1" NAME=.
 	@$(BIN)/python -m workbench run '$(NOTEBOOK)' $(foreach one,$(PARAMS),-p '$(one)') $(if $(NAME),--name '$(NAME)')
 
 test: style ## every check, slow tests and notebooks too (under 20 minutes on two cores)
-	$(call step,$(BIN)/python -m pytest $(WHOLE) --doctest-modules workbench tests $(NOTEBOOKS))
-	$(call step,OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --maxfail=3 $(COMPARE) $(ESSAYS))
+	$(call step,$(BIN)/python -m pytest $(PAIR) --doctest-modules workbench tests)
+	$(call step,$(BIN)/python -m pytest --maxfail=3 -o timeout=1000 $(COMPARE) $(NOTEBOOKS))
+	$(call step,OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PAIR) $(COMPARE) $(ESSAYS))
 
 quick: style ## style, types and the fast tests (about two minutes)
-	$(call step,$(BIN)/python -m pytest -m "not slow" --doctest-modules workbench tests)
+	$(call step,$(BIN)/python -m pytest $(PAIR) -m "not slow" --doctest-modules workbench tests)
 
 style: $(READY) ## format, lint, layers and types only
 	$(call step,$(BIN)/ruff format --check --quiet .)

@@ -7,9 +7,10 @@ import re
 import socket
 from pathlib import Path
 
-# Before any test imports torch or transformers; they read these once.
+# Before any test imports torch or transformers; they read these once. One thread: tests are small,
+# two of them run side by side, and threads that wait for each other on a busy machine only spin.
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
-    os.environ.setdefault(_name, str(min(2, os.cpu_count() or 1)))
+    os.environ.setdefault(_name, "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
 if not os.environ.get("WORKBENCH_GPU_TESTS"):  # numbers are compared bit by bit, in fp32, on a CPU
     os.environ["CUDA_VISIBLE_DEVICES"] = ""

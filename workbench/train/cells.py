@@ -150,24 +150,28 @@ class Block:
             "mined": lambda: torch.full((len(left), len(self.columns)), self.name == "an"),
         }
 
-        def tensor(make: Callable[[slice], np.ndarray]) -> Callable[[], Tensor]:
-            return lambda: torch.from_numpy(np.ascontiguousarray(make(rows))).to(device)
-
         if knowledge is not None:
-            facts |= {"known": tensor(self._positive_cells), "same_group": tensor(self.same_group)}
+            facts["known"] = lambda: self._tensor(self._positive_cells(rows))
+            facts["same_group"] = lambda: self._tensor(self.same_group(rows))
             if knowledge.guide_docs is not None:
                 facts["guide"] = lambda: _without(self._guide(rows).to(device), gone)
                 facts["guide_positive"] = lambda: self._guide_positive(rows).to(device)
                 facts["neighbour"] = lambda: self._neighbour(rows).to(device)
                 facts |= {name: lambda: self._guide(rows).to(device) for name in TEACHERS}
             if knowledge.verdicts is not None:
-                facts["verdict"] = tensor(self._verdicts)
+                facts["verdict"] = lambda: self._tensor(self._verdicts(rows))
             if knowledge.grades is not None:
-                facts["grade"] = tensor(self._grades)
+                facts["grade"] = lambda: self._tensor(self._grades(rows))
             for name in knowledge.scores:
-                facts[name] = tensor(partial(self._scored, name))
-                facts[f"{name}_positive"] = tensor(partial(self._own, name))
+                facts[name] = partial(self._named, self._scored, name, rows)
+                facts[f"{name}_positive"] = partial(self._named, self._own, name, rows)
         return Cells((len(left), len(self.columns)), facts)
+
+    def _tensor(self, found: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(found)).to(self.left.device)
+
+    def _named(self, look: Callable[[str, slice], np.ndarray], name: str, rows: slice) -> Tensor:
+        return self._tensor(look(name, rows))
 
     def _positive_cells(self, rows: slice) -> Bools:
         """Known positives beside the labelled one, which has a column of its own."""

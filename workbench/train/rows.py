@@ -132,18 +132,16 @@ class Table:
     def _logsumexp(
         self, loss: SoftmaxLoss, block: Block, account: Account | None, prefix: str
     ) -> Tensor:
-        def weight(rows: slice) -> Tensor:
-            return self.weight(block, rows, account, prefix)
-
         if self.chunk is None and len(block.left) * len(block.columns) <= CELLS:
             logits = _logits(block.left @ block.right.T, loss, block.name)
-            return weighted_logsumexp(logits, weight(slice(0, len(block.left))))
+            everything = slice(0, len(block.left))
+            return weighted_logsumexp(logits, self.weight(block, everything, account, prefix))
         return streamed_logsumexp(
             block.left,
             block.right,
             scale=1 / loss.temperature,
             hardness=loss.hardness(block.name),
-            weight=weight,
+            weight=lambda rows: self.weight(block, rows, account, prefix),
             chunk=self.chunk,
         )
 
