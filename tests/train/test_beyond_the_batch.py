@@ -1,14 +1,9 @@
 """Queue, bank, shared negatives, other processes and pair losses inside the training loop."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
-from test_loop import assert_equal, encoder_of, sampler_of, weights
+from test_loop import assert_equal, encoder_of, in_two_processes, sampler_of, weights
 from test_loop import collection as collection
 from test_loop import one_thread as one_thread
 
@@ -206,14 +201,7 @@ def test_pair_losses_are_kept_per_epoch(collection):
 @pytest.mark.slow
 def test_negatives_across_processes_are_those_of_one(collection, tmp_path):
     """Two processes of 4 rows that see each other's columns = one process of all 8 rows."""
-    script = tmp_path / "two.py"
-    script.write_text(TWO.format(tests=str(Path(__file__).parent), folder=str(tmp_path)))
-    command = [sys.executable, "-W", "ignore", "-m", "torch.distributed.run", "--standalone"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
-    environment["PYTHONWARNINGS"] = "ignore"
-    subprocess.run(
-        [*command, "--nproc_per_node", "2", str(script)], check=True, env=environment, timeout=200
-    )
+    in_two_processes(TWO, tmp_path)
     encoder = encoder_of(collection, dropout=0.0)
     one = fit(encoder, collection, sampler_of(collection), ACROSS, recipe=Recipe(**FOUR))
     expected = [row["loss"] for row in one]

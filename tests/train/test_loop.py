@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -552,19 +553,22 @@ def test_schedules(schedule):
         assert sorted(rates[5:], reverse=True) == rates[5:]
 
 
-@pytest.mark.slow
-def test_two_processes_train_as_one(collection, tmp_path):
-    """Two gloo processes with one batch each take the step of one process with both batches."""
-    from pathlib import Path
-
-    script = tmp_path / "two.py"
-    script.write_text(TWO.format(tests=str(Path(__file__).parent), folder=str(tmp_path)))
+def in_two_processes(text, folder):
+    """Run a script under torchrun, two gloo processes of one thread; it writes into the folder."""
+    script = folder / "two.py"
+    script.write_text(text.format(tests=str(Path(__file__).parent), folder=str(folder)))
     command = [sys.executable, "-W", "ignore", "-m", "torch.distributed.run", "--standalone"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
     environment["PYTHONWARNINGS"] = "ignore"
     subprocess.run(
         [*command, "--nproc_per_node", "2", str(script)], check=True, env=environment, timeout=200
     )
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one(collection, tmp_path):
+    """Two gloo processes with one batch each take the step of one process with both batches."""
+    in_two_processes(TWO, tmp_path)
     one = run_of(
         collection,
         encoder=encoder_of(collection, dropout=0.0),

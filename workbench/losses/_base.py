@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import torch
 from jaxtyping import Bool, Float, Integer
 from torch import Tensor
+from torch.nn.functional import softplus
 
 from workbench.errors import BadArgument
 from workbench.scores import weighted_logsumexp
@@ -142,3 +143,21 @@ def split_scores(
     logits = scores / temperature
     own = own_column(scores, positive)
     return logits[own], weighted_logsumexp(logits, negative_weight(scores, own, weight))
+
+
+def against(
+    positive: Float[Tensor, " query"], negatives: Float[Tensor, " query"]
+) -> Float[Tensor, " query"]:
+    """log(1 + exp(negatives - positive)): cross-entropy of the positive; 0 where nothing is left.
+
+    Args:
+        positive: logit of the labelled positive.
+        negatives: weighted log-sum-exp over the negatives; -inf where none is left.
+
+    Example:
+        >>> against(torch.tensor([1.0, 1.0]), torch.tensor([0.0, float("-inf")]))
+        tensor([0.3133, 0.0000])
+    """
+    alive = ~negatives.isneginf()
+    gap = (negatives.masked_fill(~alive, 0.0) - positive).masked_fill(~alive, 0.0)
+    return softplus(gap, threshold=50.0).masked_fill(~alive, 0.0)

@@ -25,10 +25,9 @@ from typing import ClassVar, Literal
 import torch
 from jaxtyping import Bool, Float, Integer
 from torch import Tensor
-from torch.nn.functional import softplus
 
 from workbench.errors import BadArgument, check_choice, check_number
-from workbench.losses._base import check_scores, negative_weight, own_column
+from workbench.losses._base import against, check_scores, negative_weight, own_column
 from workbench.registry import register
 from workbench.scores import weighted_logsumexp
 from workbench.types import Ramp
@@ -130,9 +129,7 @@ class HardnessWeighted:
         self, positive: Float[Tensor, " query"], negatives: Float[Tensor, " query"]
     ) -> Float[Tensor, " query"]:
         """log(1 + exp(negatives - positive)); 0 where no negative is left."""
-        alive = ~negatives.isneginf()
-        gap = (negatives.masked_fill(~alive, 0.0) - positive).masked_fill(~alive, 0.0)
-        return softplus(gap, threshold=50.0).masked_fill(~alive, 0.0)
+        return against(positive, negatives)
 
     def __call__(
         self,

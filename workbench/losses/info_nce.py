@@ -22,10 +22,9 @@ from typing import ClassVar
 
 from jaxtyping import Float, Integer
 from torch import Tensor
-from torch.nn.functional import softplus
 
 from workbench.errors import check_number
-from workbench.losses._base import check_scores, negative_weight, own_column
+from workbench.losses._base import against, check_scores, negative_weight, own_column
 from workbench.registry import register
 from workbench.scores import weighted_logsumexp
 
@@ -104,10 +103,7 @@ class InfoNCE:
         self, positive: Float[Tensor, " query"], negatives: Float[Tensor, " query"]
     ) -> Float[Tensor, " query"]:
         """log(1 + exp(negatives - positive)); 0 where no negative is left."""
-        alive = ~negatives.isneginf()
-        positive = positive - self.margin / self.temperature
-        gap = (negatives.masked_fill(~alive, 0.0) - positive).masked_fill(~alive, 0.0)
-        return softplus(gap, threshold=50.0).masked_fill(~alive, 0.0)
+        return against(positive - self.margin / self.temperature, negatives)
 
     def __call__(
         self,
