@@ -383,8 +383,6 @@ def child(folder, tests):
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_killed_runs_go_on_bitwise(collection, tmp_path, number):
-    from pathlib import Path
-
     tests = Path(__file__).parent
     for stop in (2, 5):
         process = child(tmp_path, tests)
