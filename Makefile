@@ -30,13 +30,13 @@ help: ## this list
 run: $(READY) ## run the tour; NOTEBOOK=... PARAMS="loss=info_nce seed=1" NAME=... change it
 	@$(BIN)/python -m workbench run '$(NOTEBOOK)' $(foreach one,$(PARAMS),-p '$(one)') $(if $(NAME),--name '$(NAME)')
 
-test: style ## every check, slow tests and notebooks too (under 20 minutes on two cores)
+test: style ## every check, slow tests and notebooks too (20 to 25 minutes on two cores)
 	$(call step,$(BIN)/python -m pytest $(PAIR) -m "not slow" --doctest-modules workbench tests)
 	$(call step,OMP_NUM_THREADS=2 MKL_NUM_THREADS=2 $(BIN)/python -m pytest --maxfail=3 -o timeout=1000 -m slow tests)
 	$(call step,$(BIN)/python -m pytest --maxfail=3 -o timeout=1000 $(COMPARE) $(NOTEBOOKS))
 	$(call step,OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PAIR) $(COMPARE) $(ESSAYS))
 
-quick: style ## style, types and the fast tests (about two minutes)
+quick: style ## style, types and the fast tests (some four minutes)
 	$(call step,$(BIN)/python -m pytest $(PAIR) -m "not slow" --doctest-modules workbench tests)
 
 style: $(READY) ## format, lint, layers and types only
