@@ -147,7 +147,9 @@ class Block:
         facts: dict[str, Tensor | Callable[[], Tensor]] = {
             "score": lambda: _without(left @ self.right.detach().T, gone),
             "positive_score": lambda: (batch.anchors * batch.positives).detach()[rows].sum(dim=1),
-            "mined": lambda: torch.full((len(left), len(self.columns)), self.name == "an"),
+            "mined": lambda: torch.full(
+                (len(left), len(self.columns)), self.name == "an", device=device
+            ),
         }
 
         if knowledge is not None:

@@ -35,6 +35,7 @@ class Memory:
             if slow and self.options is not None
             else None
         )
+        self._device = next(encoder.parameters()).device
         self.queue: NegativeQueue | None = None
         self._seen: list[tuple[Tensor, Ints]] = []
 
@@ -83,13 +84,10 @@ class Memory:
         queue = _named(saved, "queue.")
         if queue and self.options is not None:
             width = queue["vectors"].shape[1]
-            self.queue = NegativeQueue(self.options.size, width)
+            self.queue = NegativeQueue(self.options.size, width).to(self._device)
             self.queue.load_state_dict(queue)
         if self.encoder is not None:
-            device = next(self.encoder.parameters()).device
             self.encoder.load_state_dict(_named(saved, "encoder."))
-            if self.queue is not None:
-                self.queue.to(device)
 
 
 def _named(saved: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
