@@ -88,6 +88,14 @@ def test_halving_keeps_topics_together():
     assert purity(bisect(rows, size=64), truth) > 0.7 > 3 * purity(random, truth)
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_copies_do_not_stop_a_split(seed):
+    rows = np.repeat(np.eye(2, dtype=np.float32), 4, axis=0)[[0, 4, 1, 5, 2, 6, 3, 7]]
+    labels = bisect(rows, size=4, seed=seed)  # two equal rows to start from would leave it stuck
+    assert labels[0] != labels[1]
+    assert len(set(labels[::2].tolist())) == 1
+
+
 def test_seeds_decide_and_nothing_else():
     rows, _ = topics()
     assert np.array_equal(bisect(rows, size=8, seed=3), bisect(rows, size=8, seed=3))

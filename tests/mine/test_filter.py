@@ -40,7 +40,7 @@ def world(collection_of):
                     ids=made.doc_ids, encoder="e"),
         )  # fmt: skip
 
-    return made, grades, dense(made, *vectors(1), k=K), vectors(2)
+    return made, grades, dense(made, *vectors(1), k=K, exclude="labelled"), vectors(2)
 
 
 def cosine(left, right):
@@ -180,7 +180,7 @@ def test_no_rule_changes_nothing_but_counts(world):
 
 def test_places_without_a_candidate_never_count(world):
     made, _, _, guide = world
-    short = dense(made, *guide, k=DOCS)
+    short = dense(made, *guide, k=DOCS, exclude="labelled")
     careless = replace(short, weight=np.ones_like(short.weight))
     result = apply_rules(careless, [RankWindow(first=1)])
     np.testing.assert_array_equal(result.weight, (short.docs >= 0).astype(np.float32))

@@ -16,6 +16,7 @@ OPTIONS = {
     "guide": [{}, {"margin": 0.1}, {"margin": -0.1}, {"margin": 0.1, "relative": True}],
     "judged": [{}],
     "known_positive": [{}],
+    "margin": [{}, {"margin": 0.5}, {"margin": -0.1}],
     "positive_neighbour": [{}, {"threshold": 0.2}],
     "posterior": [{}, {"flip": 0.6, "temperature": 0.5, "bias": -2.0, "by": "guide"}],
     "propensity": [{}, {"temperature": 0.1}, {"fact": "cross_encoder"}],
@@ -135,6 +136,19 @@ def test_guide_by_brute_force():
                     assert float(found[i, j]) == expected
 
 
+def test_a_margin_is_the_guides_rule_by_the_students_own_scores():
+    cells = make_cells()
+    renamed = Cells(
+        cells.shape, {"guide": cells["score"], "guide_positive": cells["positive_score"]}
+    )
+    for margin in (-0.3, 0.0, 0.15):
+        found = rules.Margin(margin=margin)(cells)
+        torch.testing.assert_close(found, rules.Guide(margin=margin)(renamed))
+        assert 0 < float(found.mean()) < 1
+    at = torch.tensor([[0.5, 0.25]])  # exactly at the threshold: kept
+    assert rules.margin(at, torch.tensor([0.75]), margin=0.25).tolist() == [[1.0, 1.0]]
+
+
 @pytest.mark.shared
 def test_guide_thresholds_are_gold(shared):
     cases = json.loads((shared / "gold/retrieval.json").read_text())
@@ -180,6 +194,7 @@ def test_margins_find_paraphrases_in_a_planted_world():
     ("make", "message"),
     [
         (lambda: rules.Guide(margin=3), r"`margin` is 3, but it must be <= 2\. Try 0\.05\."),
+        (lambda: rules.Margin(margin=float("nan")), r"`margin` is nan, but it must be a finite"),
         (lambda: rules.PositiveNeighbour(threshold=2), r"`threshold` is 2, but it must be <= 1"),
         (lambda: rules.Threshold(), r"`at_most` is None, but at least one bound must be given"),
         (

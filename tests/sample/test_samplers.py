@@ -1,8 +1,7 @@
-"""What holds for every sampler: length, resume, replay, preview, and `Shuffled` itself."""
+"""Resume, replay and preview in more detail than the laws, and `Shuffled` itself."""
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 
@@ -22,43 +21,6 @@ def make(request, graph, worlds):
         return request.param(pairs, **({"batch_size": 16, "known": known} | options))
 
     return build
-
-
-@pytest.mark.parametrize("drop_last", [False, True])
-def test_the_length_is_what_iterating_gives(make, drop_last):
-    sampler = make(drop_last=drop_last, batch_size=48)
-    for epoch in range(3):
-        sampler.set_epoch(epoch)
-        batches = list(sampler)
-        assert len(batches) == len(sampler)
-        assert {batch.epoch for batch in batches} == {epoch}
-        rows = np.concatenate([*(batch.rows for batch in batches), sampler.left_out])
-        np.testing.assert_array_equal(np.sort(rows), np.arange(800))
-        if drop_last:
-            assert {len(batch) for batch in batches} == {48}
-
-
-@pytest.mark.parametrize("stop", [0, 1, 17, 49])
-def test_resuming_gives_what_an_uninterrupted_epoch_gives(make, stop):
-    whole = make(seed=3)
-    whole.set_epoch(2)
-    expected = [batch.fingerprint for batch in whole]
-    cut = make(seed=3)
-    cut.set_epoch(2)
-    seen = []
-    for place, batch in enumerate(cut):
-        if place == stop:
-            break
-        seen.append(batch.fingerprint)
-    # The batch at which the loop broke counts as yielded, as the one just trained on does.
-    state = json.loads(json.dumps(cut.state()))
-    assert state["position"] == stop + 1
-    fresh = make(seed=3)
-    fresh.load_state(state)
-    fresh.set_epoch(state["epoch"])
-    rest = [batch.fingerprint for batch in fresh]
-    assert [*seen, expected[stop], *rest] == expected
-    assert [batch.fingerprint for batch in fresh] == expected
 
 
 def test_a_finished_epoch_resumes_with_nothing_left(make):
@@ -201,19 +163,6 @@ def test_mistakes_are_refused_with_the_mend():
         Shuffled(pairs, batch_size=2, num_negatives=2)
     with pytest.raises(BadArgument, match=r"`epoch` is -1"):
         Shuffled(pairs, batch_size=2).set_epoch(-1)
-
-
-def test_a_torch_loader_takes_it_as_batch_sampler(make):
-    from torch.utils.data import DataLoader, Dataset
-
-    class Rows(Dataset):
-        def __getitems__(self, batch):
-            return batch
-
-    sampler = make()
-    loader = DataLoader(Rows(), batch_sampler=sampler, collate_fn=lambda batch: batch)
-    assert len(loader) == len(sampler)
-    assert [batch.fingerprint for batch in loader] == [batch.fingerprint for batch in sampler]
 
 
 def test_importing_loads_nothing_heavy():

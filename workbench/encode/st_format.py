@@ -33,7 +33,7 @@ def _refuse(folder: Path, wanted: str, mend: str) -> BadArgument:
 
 
 @contextmanager
-def _no_bars() -> Iterator[None]:
+def no_bars() -> Iterator[None]:
     """Keep `transformers` from drawing a progress bar for a tenth of a second."""
     from transformers.utils import logging
 
@@ -162,7 +162,7 @@ def _read_transformer(
     if not any(folder.glob("*.safetensors")):
         wanted = "it has no .safetensors weights, and pickled ones can run code"
         raise _refuse(folder, wanted, "Convert them with safetensors first.")
-    with _no_bars():
+    with no_bars():
         model = AutoModel.from_pretrained(
             folder,
             dtype=dtype or "auto",
@@ -247,7 +247,7 @@ def _write_bag(encoder: Encoder, body: Bag, folder: Path) -> None:
 
 def _write_transformer(encoder: Encoder, body: Transformer, folder: Path) -> None:
     model: Any = body.model
-    with _no_bars():
+    with no_bars():
         model.save_pretrained(folder)
     tokenizer = encoder.tokenizer
     if encoder.max_length is not None:

@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from workbench.errors import BadArgument, check_count, check_number
+from workbench.data.known import KnownPositives
+from workbench.errors import BadArgument, check_choice, check_count, check_number
 from workbench.mine.ranking import (
+    EXCLUDE,
     Excluded,
     as_candidates,
     best,
+    excluded,
     first,
     padded,
-    positives,
     weakest,
 )
 from workbench.registry import register
-from workbench.types import Candidates, Collection, Floats, Ints
+from workbench.types import Candidates, Collection, Floats, Ints, Vectors
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -82,7 +84,7 @@ def _check_options(k: int, k1: float, b: float) -> None:
 
 
 def _search(
-    index: _Index, queries: list[str], k: int, excluded: Excluded, pairs: Ints, wide: int
+    index: _Index, queries: list[str], k: int, left_out: Excluded, pairs: Ints, wide: int
 ) -> tuple[tuple[Floats, Ints], Floats]:
     """(scores, positions) of the best k, and the score of every (query, document) of `pairs`."""
     import torch
@@ -99,7 +101,7 @@ def _search(
         here = slice(*np.searchsorted(pairs[:, 0], [rows.start, rows.stop]).tolist())
         of_pairs[here] = block[pairs[here, 0] - start, pairs[here, 1]]
         block[block <= 0] = -np.inf
-        if (cells := excluded.block(rows, slice(0, wide))) is not None:
+        if (cells := left_out.block(rows, slice(0, wide))) is not None:
             block[cells] = -np.inf
         scores[rows], places[rows] = padded(*first(*best(torch.from_numpy(block), k), k), k)
         progress.update(len(block))
@@ -147,10 +149,10 @@ def bm25_top_k(
     Breaks when: query and answer use different words for one thing.
     """
     _check_options(k, k1, b)
-    excluded = Excluded(exclude, (len(query_texts), len(doc_texts)))
+    left_out = Excluded(exclude, (len(query_texts), len(doc_texts)))
     index = _Index(doc_texts, k1, b, split_identifiers=split_identifiers)
     none = np.empty((0, 2), dtype=np.int64)
-    return _search(index, query_texts, k, excluded, none, len(doc_texts))[0]
+    return _search(index, query_texts, k, left_out, none, len(doc_texts))[0]
 
 
 def bm25(
@@ -160,8 +162,10 @@ def bm25(
     split_identifiers: bool = True,
     k1: float = 1.5,
     b: float = 0.75,
+    exclude: str = "known",
+    known: KnownPositives | None = None,
 ) -> Candidates:
-    """Mine the documents that share most rare words with each query, its positives left out.
+    """Mine the documents that share most rare words with each query, known positives left out.
 
     Args:
         collection: queries, corpus and judgments.
@@ -169,6 +173,8 @@ def bm25(
         split_identifiers: see `bm25_top_k`, as for the next two.
         k1: saturation of repeated words.
         b: how much long documents are marked down.
+        exclude: "known", "labelled" or "nothing", see `dense`.
+        known: the known-positive graph; None = that of the collection.
 
     Returns:
         Candidates; a query that shares words with fewer than k documents comes out short.
@@ -187,16 +193,16 @@ def bm25(
     Breaks when: see `bm25_top_k`.
     """
     _check_options(k, k1, b)
+    left_out = Excluded(excluded(collection, exclude, known), collection.qrels.shape)
     index = _Index(collection.doc_texts, k1, b, split_identifiers=split_identifiers)
-    excluded = Excluded(positives(collection), collection.qrels.shape)
     pairs, wide = collection.pairs, len(collection.doc_ids)
-    found, of_pairs = _search(index, collection.query_texts, k, excluded, pairs, wide)
+    found, of_pairs = _search(index, collection.query_texts, k, left_out, pairs, wide)
     return as_candidates(
         collection,
         found,
         weakest(pairs[:, 0], of_pairs, len(collection.query_ids)),
         miner="bm25",
-        recipe={"split_identifiers": split_identifiers, "k1": k1, "b": b},
+        recipe={"split_identifiers": split_identifiers, "k1": k1, "b": b, "exclude": exclude},
     )
 
 
@@ -210,18 +216,28 @@ class BM25:
         split_identifiers: take snake_case and camelCase apart.
         k1: saturation of repeated words.
         b: how much long documents are marked down.
+        exclude: "known", "labelled" or "nothing".
     """
 
     k: int = 30
     split_identifiers: bool = True
     k1: float = 1.5
     b: float = 0.75
+    exclude: str = "known"
 
     def __post_init__(self) -> None:
         _check_options(self.k, self.k1, self.b)
+        check_choice("exclude", self.exclude, EXCLUDE)
 
-    def __call__(self, collection: Collection) -> Candidates:
-        """Mine a collection; rules follow with `apply_rules`."""
+    def __call__(
+        self, collection: Collection, vectors: tuple[Vectors, Vectors] | None = None
+    ) -> Candidates:
+        """Mine a collection, by its texts; vectors are not looked at. Rules follow."""
         return bm25(
-            collection, k=self.k, split_identifiers=self.split_identifiers, k1=self.k1, b=self.b
+            collection,
+            k=self.k,
+            split_identifiers=self.split_identifiers,
+            k1=self.k1,
+            b=self.b,
+            exclude=self.exclude,
         )

@@ -222,9 +222,16 @@ def _halved(
     first = np.concatenate([[0], np.cumsum(sizes)[:-1]])
     mixed = rng.permutation(count)
     grouped = mixed[np.argsort(labels[mixed], kind="stable")]
-    # Two different rows of each cluster; a cluster of one row starts from it twice.
+    # Two rows of each cluster; where they are equal, the second is the row farthest from the first.
     seeds = np.stack([grouped[first], grouped[first + np.minimum(1, sizes - 1)]], axis=1)
     middle = _unit(units[seeds.ravel()]).reshape(clusters, 2, dim)
+    equal = np.einsum("cd,cd->c", middle[:, 0], middle[:, 1]) > 1 - 1e-6
+    if equal[labels].any():
+        rows = np.flatnonzero(equal[labels])
+        apart = np.einsum("nd,nd->n", _unit(units[rows]), middle[labels[rows], 0])
+        rows = rows[np.lexsort((apart, labels[rows]))]
+        owners, at = np.unique(labels[rows], return_index=True)
+        middle[owners, 1] = _unit(units[rows[at]])
     rank = np.empty(count, dtype=np.int64)
     children = np.full(count, -1, dtype=np.int64)
     for _ in range(iterations):

@@ -1,19 +1,21 @@
-"""Dense mining: each query's nearest documents by an encoder, its labelled positives left out."""
+"""Dense mining: each query's nearest documents by an encoder, its known positives left out."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from workbench.data.known import KnownPositives
-from workbench.errors import check_count
-from workbench.mine.exact import top_k
+from workbench.errors import check_choice, check_count
 from workbench.mine.facts import check_facts, check_vectors
 from workbench.mine.filter import apply_rules
-from workbench.mine.ranking import as_candidates, positives, weakest
+from workbench.mine.index import Account, check_search, nearest
+from workbench.mine.miner import given
+from workbench.mine.ranking import EXCLUDE, as_candidates, excluded, weakest
 from workbench.registry import register
 from workbench.types import Candidates, Collection, Floats, Vectors, Verdicts
 
@@ -34,11 +36,18 @@ def dense(
     guide: tuple[Vectors, Vectors] | None = None,
     known: KnownPositives | None = None,
     verdicts: Verdicts | None = None,
+    exclude: str = "known",
+    index: str = "auto",
+    recall: float = 0.98,
+    seed: int = 0,
+    devices: Sequence[str] | None = None,
+    checkpoint: str | Path | None = None,
 ) -> Candidates:
-    """Mine the k documents nearest to each query that are not labelled as its positives.
+    """Mine the k documents nearest to each query that are not known to answer it.
 
-    Positives are masked inside the search, so k stays k however many a query has. Near duplicates
-    of a positive are *not* left out: to see them is the point, and `KnownPositive()` drops them.
+    What is excluded is masked inside the search, so k stays k however many positives a query has.
+    Up to about ten seconds of work the search is exact; beyond, `index="auto"` may take one that
+    is nearly so, and prints one line that says why and with what recall.
 
     Args:
         collection: queries, corpus and judgments.
@@ -49,14 +58,22 @@ def dense(
         guide: (query, document) vectors of a frozen model, for rules that ask for it.
         known: the known-positive graph; None = that of the collection.
         verdicts: what people said.
+        exclude: "known" leaves out labelled positives, those of queries that say the same, a
+            document that is the query's own text, and near duplicates of all these; "labelled"
+            only what is labelled, so that near duplicates show as false negatives; "nothing".
+        index: see `nearest`, as for the next two; "flat" is exact at any size.
+        recall: wanted share of the true k, where an index is used.
+        seed: of the index.
+        devices: see `top_k`, as for the next.
+        checkpoint: folder in which finished blocks of queries are kept.
 
     Returns:
         Candidates; `positive_scores` are those of each query's weakest labelled positive, NaN where
-        it has none.
+        it has none. `recipe["index"]` is the account of the search: kind, reason, recall.
 
     Raises:
-        BadArgument: k, a width, or a rule that lacks a fact.
-        BadData: vectors of other texts.
+        BadArgument: an option, a width, or a rule that lacks a fact.
+        BadData: vectors of other texts, or not finite.
 
     Example:
         >>> from workbench.data import from_rows
@@ -71,23 +88,53 @@ def dense(
     positive that nobody labelled.
     """
     check_count("k", k, mend="Try 30.")
+    check_choice("exclude", exclude, EXCLUDE)
+    check_search(index, recall, seed)
     vectors = (query_vectors, doc_vectors)
     check_vectors("mining", vectors, collection.query_ids, collection.doc_ids)
     check_facts(rules, collection=collection, guide=guide, known=known, verdicts=verdicts)
     if guide is not None:
         check_vectors("guide", guide, collection.query_ids, collection.doc_ids)
+    scores, docs, account = nearest(
+        query_vectors.values,
+        doc_vectors.values,
+        k=k,
+        exclude=excluded(collection, exclude, known),
+        index=index,
+        recall=recall,
+        seed=seed,
+        devices=devices,
+        checkpoint=checkpoint,
+    )
+    _say(account, k)
     found = as_candidates(
         collection,
-        top_k(query_vectors.values, doc_vectors.values, k=k, exclude=positives(collection)),
+        (scores, docs),
         _positive_scores(collection, query_vectors.values, doc_vectors.values),
         miner="dense",
-        recipe={"queries": query_vectors.fingerprint, "docs": doc_vectors.fingerprint},
+        recipe={
+            "queries": query_vectors.fingerprint,
+            "docs": doc_vectors.fingerprint,
+            "exclude": exclude,
+            "index": account,
+        },
     )
     if not rules:
         return found
     return apply_rules(
         found, rules, collection=collection, guide=guide, known=known, verdicts=verdicts
     )
+
+
+def _say(account: Account, k: int) -> None:
+    """One line about an index that was used; an exact search has nothing to explain."""
+    from tqdm.auto import tqdm
+
+    if account["kind"] == "flat":
+        return
+    short = "" if account["reached"] else f", short of the {account['wanted']:.1%} wanted"
+    measured = f"recall@{k} {account['recall']:.1%} on {account['sample']} queries{short}"
+    tqdm.write(f"dense: {account['kind']}, {account['reason']}; {measured}")
 
 
 def _positive_scores(collection: Collection, queries: Floats, docs: Floats) -> Floats:
@@ -102,19 +149,37 @@ def _positive_scores(collection: Collection, queries: Floats, docs: Floats) -> F
 @register("miner", "dense")
 @dataclass(frozen=True, kw_only=True)
 class Dense:
-    """Nearest documents by an encoder's vectors, exactly.
+    """Nearest documents by an encoder's vectors, exactly or, where that would be long, nearly.
 
     Args:
-        k: see `dense`.
+        k: see `dense`, as for all.
+        exclude: "known", "labelled" or "nothing".
+        index: "auto", "flat", "ivf", "ivf_pq" or "hnsw".
+        recall: wanted share of the true k.
+        seed: of the index.
     """
 
     k: int = 30
+    exclude: str = "known"
+    index: str = "auto"
+    recall: float = 0.98
+    seed: int = 0
 
     def __post_init__(self) -> None:
         check_count("k", self.k, mend="Try 30.")
+        check_choice("exclude", self.exclude, EXCLUDE)
+        check_search(self.index, self.recall, self.seed)
 
     def __call__(
-        self, collection: Collection, query_vectors: Vectors, doc_vectors: Vectors
+        self, collection: Collection, vectors: tuple[Vectors, Vectors] | None = None
     ) -> Candidates:
         """Mine a collection; rules follow with `apply_rules`."""
-        return dense(collection, query_vectors, doc_vectors, k=self.k)
+        return dense(
+            collection,
+            *given(vectors, "dense"),
+            k=self.k,
+            exclude=self.exclude,
+            index=self.index,
+            recall=self.recall,
+            seed=self.seed,
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from workbench.rules import Rule
+    from workbench.scores import Cells
 
 
 def apply_rules(
@@ -80,10 +81,23 @@ def apply_rules(
         verdicts=verdicts,
         scores=scores,
     )
+    return weighed(candidates, rules, facts.chunks())
+
+
+def weighed(
+    candidates: Candidates, rules: Sequence[Rule], chunks: Iterable[tuple[slice, Cells]]
+) -> Candidates:
+    """`apply_rules` over facts that are there already.
+
+    Args:
+        candidates: what a miner found.
+        rules: whose facts the cells hold.
+        chunks: (rows of the list, their cells), over all rows.
+    """
     weight = np.array(candidates.weight, dtype=np.float32)
     there = candidates.docs >= 0
     alone = np.zeros((len(rules), 2), dtype=np.int64)
-    for rows, cells in facts.chunks():
+    for rows, cells in chunks:
         lost = np.zeros((len(rules), *cells.shape), dtype=np.bool_)
         for number, rule in enumerate(rules):
             factor = rule(cells).numpy().astype(np.float32)
@@ -102,7 +116,7 @@ def _account(
     found = int((candidates.docs >= 0).sum())
     kept = (weight > 0).sum(axis=1)
     rows = [
-        {"rule": repr(rule), "dropped": int(dropped), "only_this": int(only)}
+        {"rule": repr(rule), "dropped": int(dropped), "only_this": int(only), "found": found}
         for rule, (dropped, only) in zip(rules, alone, strict=True)
     ]
     depths = dict.fromkeys([1, 5, candidates.docs.shape[1]])
@@ -116,26 +130,37 @@ def _account(
 
 
 def report(candidates: Candidates) -> pd.DataFrame:
-    """One row per rule that was applied, and one for all together.
+    """One row per rule that was applied, one for all together, and one for the choice.
 
     Columns: `dropped` by this rule taken alone, its `share` of what was found, and `only_this`,
-    what no other rule of the same call drops.
+    what no other rule of the same call drops. `short` counts queries: all together, those that keep
+    nothing; by the choice, those that got fewer negatives than were asked for.
 
     Raises:
-        BadArgument: no rule has been applied.
+        BadArgument: neither rule nor choice has been made.
     """
     import pandas as pd
 
     recipe = candidates.recipe
-    if "rules" not in recipe:
+    choice = recipe.get("choice")
+    if "rules" not in recipe and choice is None:
         raise BadArgument(
             "candidates", candidates, "no rule has been applied", "Call apply_rules first."
         )
-    together = {"rule": "all together", "dropped": recipe["dropped"], "only_this": None}
-    frame = pd.DataFrame([*recipe["rules"], together])
-    frame["only_this"] = frame["only_this"].astype("Int64")
-    frame.insert(2, "share", frame["dropped"] / max(1, recipe["found"]))
-    return frame
+    rows = list(recipe.get("rules", []))
+    if rows:
+        empty = recipe["queries_keeping_fewer_than"]["1"]
+        told = {"dropped": recipe["dropped"], "found": recipe["found"], "short": empty}
+        rows.append({"rule": "all together", **told})
+    if choice is not None:
+        lost = choice["kept"] - choice["chosen"]
+        name = f"choose({choice['asked']}, {choice['how']!r})"
+        told = {"dropped": lost, "found": choice["kept"], "short": choice["short"]}
+        rows.append({"rule": name, **told})
+    frame = pd.DataFrame(rows, columns=["rule", "dropped", "found", "only_this", "short"])
+    found = frame.pop("found")
+    frame.insert(2, "share", frame["dropped"] / found.clip(lower=1))
+    return frame.astype({"only_this": "Int64", "short": "Int64"})
 
 
 def dropped_against(candidates: Candidates, truth: NDArray[np.bool_]) -> dict[str, float]:

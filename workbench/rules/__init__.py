@@ -12,6 +12,7 @@ from workbench.rules.guide import Guide, guide
 from workbench.rules.judged import Judged, judged
 from workbench.rules.known_positive import KnownPositive, known_positive
 from workbench.rules.loss_gate import LossGate, crossing, gate_threshold, loss_gate
+from workbench.rules.margin import Margin, margin
 from workbench.rules.positive_neighbour import PositiveNeighbour, positive_neighbour
 from workbench.rules.posterior import Posterior, posterior
 from workbench.rules.propensity import Propensity, propensity
@@ -29,6 +30,7 @@ __all__ = [
     "Judged",
     "KnownPositive",
     "LossGate",
+    "Margin",
     "PairRule",
     "Population",
     "PositiveNeighbour",
@@ -53,6 +55,7 @@ __all__ = [
     "judged",
     "known_positive",
     "loss_gate",
+    "margin",
     "population",
     "positive_neighbour",
     "posterior",

@@ -3,83 +3,116 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from workbench.data.known import KnownPositives
 from workbench.errors import BadArgument, BadData, check_count
 from workbench.files import fingerprint
-from workbench.sample.composition import known_false_negatives, ranked_negatives
-from workbench.types import Batch, Candidates, Ints
+from workbench.sample.checks import checked_arrays, checked_negatives, checked_pairs
+from workbench.sample.composition import Columns, composition, purity
+from workbench.sample.drawing import Pool, Window, check_draw, preferred
+from workbench.sample.nearest import Sides, checked_sides, measured, own_graph
+from workbench.sample.plan import Plan, laid_out, made_of
+from workbench.types import Batch, Candidates, Floats, Ints, Vectors
 
 if TYPE_CHECKING:
     import pandas as pd
 
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Plan:
-    """The batches of one epoch.
-
-    Args:
-        batches: row numbers of each batch.
-        left_out: rows that no batch holds, ascending.
-        inspected: how often a row was looked at to build it, the unit of cost.
-    """
-
-    batches: list[Ints]
-    left_out: Ints
-    inspected: int
+Grouping = NDArray[np.integer[Any]]
+AT_ONCE = 16_384
+"""Rows whose batches are made together."""
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class Sampler(ABC):
     """Yields `Batch`es; a torch `DataLoader` takes it as `batch_sampler` (see docs/sample.md).
 
-    The order of epoch e depends on the data, the options, `seed` and e, and on nothing else.
+    The order of epoch e depends on the data, the options, `seed`, e and the refreshes before e, and
+    on nothing else. Every sampler takes these arguments beside its own.
+
+    Args:
+        pairs: (row, 2) positions (query, document), as `collection.pairs`.
+        batch_size: rows per batch, usually 32 to 1024.
+        seed: of the order and of the negatives drawn, together with the epoch.
+        drop_last: yield batches of `batch_size` rows only; the other rows are in `left_out`.
+        known: the known-positive graph; with it the report counts the false negatives inside.
+        negatives: mined candidates; those of weight > 0 are used.
+        num_negatives: how many per row, usually 1 to 8.
+        draw: which: "top" = the best-ranked; "random"; "margin_bins" = spread evenly over
+            positive score minus negative score.
+        window: (ranks to skip, last rank or None) among the kept ones, as in `mine.choose`; STAR
+            draws 1 at random of (0, 200).
+        bins: margin bins, 10 in TAS-Balanced.
+
+    Raises:
+        BadArgument: an option or a position out of range.
     """
 
-    def __init__(
-        self,
-        pairs: Ints,
-        *,
-        batch_size: int,
-        seed: int,
-        drop_last: bool,
-        known: KnownPositives | None,
-        negatives: Candidates | None,
-        num_negatives: int,
-    ) -> None:
-        check_count("batch_size", batch_size, mend="Try 64.")
-        check_count("seed", seed, at_least=0, mend="Try 0.")
-        check_count("num_negatives", num_negatives, at_least=0, mend="Try 1.")
-        self.pairs = _checked_pairs(pairs, known, negatives)
-        if (negatives is None) != (num_negatives == 0):
-            raise BadArgument(
-                "num_negatives",
-                num_negatives,
-                "it must be 0 without `negatives` and >= 1 with them",
-                "Give both or neither.",
-            )
-        self.batch_size, self.seed, self.drop_last = batch_size, seed, drop_last
-        self.known, self.negatives, self.num_negatives = known, negatives, num_negatives
-        self._ranked = None if negatives is None else ranked_negatives(negatives)
+    pairs: Ints = field(kw_only=False)
+    batch_size: int
+    seed: int = 0
+    drop_last: bool = False
+    known: KnownPositives | None = None
+    negatives: Candidates | None = None
+    num_negatives: int = 0
+    draw: str = "top"
+    window: Window = (0, None)
+    bins: int = 10
+
+    def __post_init__(self) -> None:
+        check_count("batch_size", self.batch_size, mend="Try 64.")
+        check_count("seed", self.seed, at_least=0, mend="Try 0.")
+        check_count("num_negatives", self.num_negatives, at_least=0, mend="Try 1.")
+        self.pairs = checked_pairs(self.pairs, self.known)
+        check_draw(self.draw, self.window, self.bins, self.num_negatives)
+        checked_negatives(self.negatives, self.num_negatives, self.pairs, self.known)
+        self._pool = None if self.negatives is None else self._drawn_from(self.negatives)
+        self._renewed = False
         self._epoch = self._position = self._resume = 0
         self._planned: tuple[int, Plan] | None = None
+        self._groupings: list[tuple[int, Grouping]] = []
+        self._sides: Sides | None = None
+        self._graph_made: KnownPositives | None = None
         self._fingerprint: str | None = None
 
+    # -- what a sampler decides --------------------------------------------------------------
+
     @abstractmethod
-    def _plan(self, rng: np.random.Generator) -> Plan:
+    def _plan(self, epoch: int, rng: np.random.Generator) -> Plan:
         """Decide which rows stand together."""
 
-    def _negatives(self, queries: Ints, docs: Ints) -> tuple[Ints, dict[str, float]]:
-        if self._ranked is None:
-            return np.full((len(queries), 0), -1, dtype=np.int64), {}
-        chosen = np.full((len(queries), self.num_negatives), -1, dtype=np.int64)
-        best = self._ranked[queries, : self.num_negatives]
+    def _group(self, sides: Sides, epoch: int) -> Grouping | None:
+        """(row, ...) what the plans from an epoch on read off the vectors; None = nothing."""
+        return None
+
+    def _negatives(self, batches: list[Ints], epoch: int) -> tuple[Ints, Columns]:
+        """(row, rank) negatives of batches laid end to end, and (batch,) figures about them."""
+        rows = np.concatenate(batches)
+        chosen = np.full((len(rows), self.num_negatives), -1, dtype=np.int64)
+        best = self._wanted(rows, epoch)[:, : self.num_negatives]
         chosen[:, : best.shape[1]] = best
         return chosen, {}
+
+    def _wanted(self, rows: Ints, epoch: int) -> Ints:
+        if self._pool is None:
+            return np.full((len(rows), 0), -1, dtype=np.int64)
+        queries = self.pairs[rows, 0]
+        return preferred(self._pool, rows, queries, draw=self.draw, seed=self.seed, epoch=epoch)
+
+    def _drawn_from(self, negatives: Candidates) -> Pool:
+        return Pool.of(negatives, draw=self.draw, window=self.window, bins=self.bins)
+
+    def _grouping(self, epoch: int) -> Grouping | None:
+        """What the newest refresh at or before an epoch left."""
+        made = [grouping for first, grouping in self._groupings if first <= epoch]
+        return made[-1] if made else None
+
+    # -- batches -----------------------------------------------------------------------------
 
     def plan(self, epoch: int | None = None) -> Plan:
         """All batches of an epoch, the current one when none is named.
@@ -90,7 +123,7 @@ class Sampler(ABC):
         wanted = self._epoch if epoch is None else epoch
         check_count("epoch", wanted, at_least=0, mend="Epochs count from 0.")
         if self._planned is None or self._planned[0] != wanted:
-            plan = self._plan(np.random.default_rng([self.seed, wanted]))
+            plan = self._plan(wanted, np.random.default_rng([self.seed, wanted]))
             if not plan.batches:
                 problem = (
                     f"no batch of {self.batch_size} of the {len(self.pairs):,} rows can be made"
@@ -115,9 +148,15 @@ class Sampler(ABC):
 
     def __iter__(self) -> Iterator[Batch]:
         plan, epoch, first, self._resume = self.plan(), self._epoch, self._resume, 0
+        made: list[Batch] = []
+        pool = self._pool
+        several = max(1, AT_ONCE // self.batch_size)
         for place in range(first, len(plan.batches)):
+            if not made or pool is not self._pool:
+                ahead = range(place, min(place + several, len(plan.batches)))
+                made, pool = self._batches(plan, ahead, epoch)[::-1], self._pool
             self._position = place + 1
-            yield self._batch(plan, place, epoch)
+            yield made.pop()
 
     def batch(self, position: int, *, epoch: int | None = None) -> Batch:
         """One batch by its place in an epoch, the same that iterating gives.
@@ -130,47 +169,167 @@ class Sampler(ABC):
         if position >= len(plan.batches):
             wanted = f"the epoch has {len(plan.batches):,} batches, counted from 0"
             raise BadArgument("position", position, wanted, "Take a smaller one.")
-        return self._batch(plan, position, self._epoch if epoch is None else epoch)
+        return self._batches(plan, [position], self._epoch if epoch is None else epoch)[0]
 
-    def _batch(self, plan: Plan, place: int, epoch: int) -> Batch:
-        rows = plan.batches[place]
+    def _batches(self, plan: Plan, places: Sequence[int], epoch: int) -> list[Batch]:
+        """Some batches of a plan; their reports are counted together, which is much cheaper."""
+        parts = [plan.batches[place] for place in places]
+        sizes = np.array([len(part) for part in parts])
+        rows, of = np.concatenate(parts), np.repeat(np.arange(len(parts)), sizes)
         queries, docs = self.pairs[rows, 0], self.pairs[rows, 1]
-        negatives, more = self._negatives(queries, docs)
-        report = {"rows": float(len(rows)), "left_out": float(len(plan.left_out))}
-        report |= self._composition(queries, docs, negatives) | more
-        return Batch(
-            rows=rows, queries=queries, docs=docs, negatives=negatives, epoch=epoch, report=report
-        )
+        negatives, more = self._negatives(parts, epoch)
+        left = np.full(len(parts), float(len(plan.left_out)))
+        columns = {"rows": sizes.astype(np.float64), "left_out": left}
+        columns |= composition(self.known, queries, docs, negatives, of) | more
+        if plan.labels is not None:
+            columns["purity"] = purity(plan.labels[rows], of)
+        return laid_out(parts, self.pairs, negatives, columns, epoch=epoch)
 
-    def _composition(self, queries: Ints, docs: Ints, negatives: Ints) -> dict[str, float]:
-        report: dict[str, float] = {}
-        said, answers = queries, docs
-        if self.known is not None:
-            said, answers = self.known.query_groups[queries], self.known.doc_groups[docs]
-            cells, anchors = known_false_negatives(self.known, queries, docs, negatives)
-            report["known_false_negatives"] = float(cells)
-            report["anchors_with_false_negatives"] = float(anchors)
-        report["duplicate_queries"] = float(len(said) - len(np.unique(said)))
-        report["duplicate_docs"] = float(len(answers) - len(np.unique(answers)))
-        if self.num_negatives:
-            report["negatives"] = float((negatives >= 0).sum())
-            report["negatives_short"] = float((negatives < 0).sum())
-        return report
+    # -- looking -----------------------------------------------------------------------------
+
+    def measure(self, batch: Batch) -> dict[str, float]:
+        """How hard a batch is by the newest vectors: see `workbench.sample.nearest.measured`.
+
+        Raises:
+            BadArgument: there are no vectors yet.
+        """
+        if self._sides is None:
+            wanted = "vectors are needed to say how hard a batch is"
+            raise BadArgument("refresh", None, wanted, "Call refresh(queries, docs) first.")
+        return measured([batch], self._sides, self._graph, self.pairs)[0]
+
+    @property
+    def _graph(self) -> KnownPositives:
+        if self._graph_made is None:
+            self._graph_made = own_graph(self.pairs, self.known)
+        return self._graph_made
+
+    def _looked_at(self, epoch: int, places: Sequence[int]) -> pd.DataFrame:
+        import pandas as pd
+
+        plan = self.plan(epoch)
+        batches = self._batches(plan, places, epoch)
+        reports = [batch.report for batch in batches]
+        if self._sides is not None:
+            more = measured(batches, self._sides, self._graph, self.pairs)
+            reports = [report | extra for report, extra in zip(reports, more, strict=True)]
+        return pd.DataFrame(reports, index=pd.Index(list(places), name="batch"))
 
     def preview(self, *, epoch: int = 0, most: int = 200) -> pd.DataFrame:
         """One row per batch of an epoch, before training: what stands inside.
+
+        After a refresh it also says how hard the batches are, by the newest vectors.
 
         Args:
             epoch: which pass.
             most: how many batches, from the first; an epoch may have thousands.
         """
+        check_count("most", most, mend="Try 200.")
+        return self._looked_at(epoch, range(min(most, len(self.plan(epoch).batches))))
+
+    def summary(self, *, epochs: Sequence[int] = (0,), most: int = 200) -> pd.DataFrame:
+        """One row per epoch: its batches, rows shown and left out, and the mean of all else.
+
+        Args:
+            epochs: which passes.
+            most: how many batches of each are looked at for the means, evenly spread.
+        """
         import pandas as pd
 
         check_count("most", most, mend="Try 200.")
-        plan = self.plan(epoch)
-        places = range(min(most, len(plan.batches)))
-        reports = [self._batch(plan, place, epoch).report for place in places]
-        return pd.DataFrame(reports, index=pd.RangeIndex(len(reports), name="batch"))
+        lines = []
+        for epoch in epochs:
+            plan = self.plan(epoch)
+            places = np.linspace(0, len(plan.batches) - 1, min(most, len(plan.batches)))
+            frame = self._looked_at(epoch, places.round().astype(int).tolist())
+            shown = float(len(self.pairs) - len(plan.left_out))
+            counts = {"batches": float(len(plan.batches)), "looked_at": float(len(frame))}
+            counts |= {"rows": shown, "left_out": float(len(plan.left_out))}
+            lines.append(counts | frame.drop(columns=["rows", "left_out"]).mean().to_dict())
+        return pd.DataFrame(lines, index=pd.Index(list(epochs), name="epoch"))
+
+    # -- what training brings ----------------------------------------------------------------
+
+    def wants_refresh(self, epoch: int) -> bool:
+        """Should `refresh` be called before this epoch begins? False where nothing would change."""
+        return False
+
+    def refresh(
+        self,
+        queries: Vectors | Floats,
+        docs: Vectors | Floats | None = None,
+        *,
+        epoch: int | None = None,
+    ) -> int:
+        """Take the vectors of the encoder as it is now.
+
+        A sampler that groups by vectors groups anew; every sampler can then say how hard its
+        batches are. The epoch that has begun stays as it is, and so do those before: their
+        groupings are kept.
+
+        Args:
+            queries: (query, dim) of every query position.
+            docs: (doc, dim) of every document position; None = queries stand for both sides.
+            epoch: the first epoch that is to change; None = the current one if none of its batches
+                was yielded yet, else the next.
+
+        Returns:
+            The first epoch that changes.
+
+        Raises:
+            BadArgument: a shape, or an epoch before that of an earlier refresh.
+            BadData: a vector is not finite.
+        """
+        first = self._epoch + (self._position > 0) if epoch is None else epoch
+        check_count("epoch", first, at_least=0, mend="Epochs count from 0.")
+        if self._groupings and first < self._groupings[-1][0]:
+            wanted = f"a later refresh holds from epoch {self._groupings[-1][0]} on"
+            raise BadArgument("epoch", first, wanted, "Refresh in order.")
+        known = self.known
+        counts = (int(self.pairs[:, 0].max()) + 1, int(self.pairs[:, 1].max()) + 1)
+        if known is not None:
+            counts = (len(known.query_groups), len(known.doc_groups))
+        self._sides = checked_sides(queries, docs, counts, exact=known is not None)
+        if (grouping := self._group(self._sides, first)) is not None:
+            earlier = [entry for entry in self._groupings if entry[0] < first]
+            self._groupings = [*earlier, (first, grouping)]
+            self._planned = None
+        return first
+
+    def renew(self, negatives: Candidates) -> None:
+        """Draw from newly mined negatives from now on; the rows of the batches stay as they are.
+
+        Raises:
+            BadArgument: the sampler was made without negatives, or these are of other texts.
+        """
+        _ = self.fingerprint  # of the negatives it was made with
+        checked_negatives(negatives, self.num_negatives, self.pairs, self.known)
+        self._pool, self.negatives, self._renewed = self._drawn_from(negatives), negatives, True
+
+    # -- where it stands ---------------------------------------------------------------------
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """What refreshes and `renew` left, for a checkpoint: groupings by epoch, negatives."""
+        kept: dict[str, NDArray[Any]] = {
+            f"grouping.{first}": grouping for first, grouping in self._groupings
+        }
+        if self._renewed and self._pool is not None:
+            kept |= {"negatives": self._pool.docs, "bins": self._pool.bins}
+        return kept
+
+    def load_arrays(self, arrays: dict[str, NDArray[Any]]) -> None:
+        """Take over what `arrays()` gave; before `load_state`.
+
+        Raises:
+            BadArgument: unknown names, or arrays of other data.
+        """
+        queries = int(self.pairs[:, 0].max()) + 1
+        groupings = checked_arrays(arrays, rows=len(self.pairs), queries=queries)
+        self._groupings, self._planned = groupings, None
+        if "negatives" in arrays:
+            _ = self.fingerprint
+            self._pool = Pool(docs=np.array(arrays["negatives"]), bins=np.array(arrays["bins"]))
+            self._renewed = True
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that iterating gives; naming the current one keeps the resume point."""
@@ -185,15 +344,16 @@ class Sampler(ABC):
             "fingerprint": self.fingerprint,
             "epoch": self._epoch,
             "position": self._position,
+            "arrays": {name: fingerprint(array) for name, array in self.arrays().items()},
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on where `state()` stood: the next iteration yields the batches not yet yielded.
 
         Raises:
-            BadArgument: the state is of other rows, negatives or options.
+            BadArgument: the state is of other rows, negatives, options or refreshes.
         """
-        missing = {"sampler", "fingerprint", "epoch", "position"} - set(state)
+        missing = {"sampler", "fingerprint", "epoch", "position", "arrays"} - set(state)
         if missing or state["fingerprint"] != self.fingerprint:
             raise BadArgument(
                 "state",
@@ -201,32 +361,22 @@ class Sampler(ABC):
                 f"it must come from a {type(self).__name__} over the same rows and options",
                 "Build the sampler as it was built when the state was saved.",
             )
+        held = {name: fingerprint(array) for name, array in self.arrays().items()}
+        if state["arrays"] != held:
+            wanted = f"the refreshes must be those of this sampler, {held}"
+            mend = "Call load_arrays with the arrays() of that moment first."
+            raise BadArgument("state", state["arrays"], wanted, mend)
         check_count("epoch", state["epoch"], at_least=0, mend="Epochs count from 0.")
         check_count("position", state["position"], at_least=0, mend="Batches count from 0.")
         self._epoch, self._position = state["epoch"], state["position"]
         self._resume = state["position"]
 
-    def _options(self) -> dict[str, object]:
-        return {
-            "sampler": type(self).__name__,
-            "batch_size": self.batch_size,
-            "seed": self.seed,
-            "drop_last": self.drop_last,
-            "num_negatives": self.num_negatives,
-        }
-
     @property
     def fingerprint(self) -> str:
-        """Of rows, known positives, mined negatives and options."""
+        """Of rows, known positives, mined negatives and options as they were at construction."""
         if self._fingerprint is None:
-            parts: list[object] = [self._options(), self.pairs]
-            if self.known is not None:
-                graph = self.known.positives
-                parts += [self.known.query_groups, self.known.doc_groups]
-                parts += [graph.indptr.astype(np.int64), graph.indices.astype(np.int64)]
-            if self.negatives is not None:
-                parts += [self.negatives.docs, self.negatives.ranks, self.negatives.weight]
-            self._fingerprint = fingerprint(*parts)
+            options = {one.name: getattr(self, one.name) for one in fields(self)}
+            self._fingerprint = made_of(type(self).__name__, options, draw=self.draw)
         return self._fingerprint
 
     def __repr__(self) -> str:
@@ -234,28 +384,3 @@ class Sampler(ABC):
             f"{type(self).__name__}({len(self.pairs):,} rows, batch_size={self.batch_size}, "
             f"seed={self.seed}, drop_last={self.drop_last}, num_negatives={self.num_negatives})"
         )
-
-
-def _checked_pairs(pairs: Ints, known: KnownPositives | None, negatives: Candidates | None) -> Ints:
-    rows = np.asarray(pairs)
-    if rows.ndim != 2 or rows.shape[1:] != (2,) or rows.dtype.kind not in "iu":
-        wanted = "it must be whole numbers of shape (row, 2)"
-        raise BadArgument("pairs", (rows.shape, str(rows.dtype)), wanted, "Pass collection.pairs.")
-    if not len(rows):
-        raise BadArgument("pairs", rows.shape, "it must have at least one row", "Check the split.")
-    limits = [("query", 0, None if known is None else len(known.query_groups), "known")]
-    limits += [("document", 1, None if known is None else len(known.doc_groups), "known")]
-    limits += [("query", 0, None if negatives is None else len(negatives.docs), "negatives")]
-    for side, column, count, owner in limits:
-        low, high = int(rows[:, column].min()), int(rows[:, column].max())
-        if low < 0 or (count is not None and high >= count):
-            wanted = f"a {side} position must be >= 0"
-            wanted += "" if count is None else f" and < {count:,}, as `{owner}` has"
-            bad = low if low < 0 else high
-            raise BadArgument("pairs", bad, wanted, "Take all from one collection.")
-    if known is not None and negatives is not None and negatives.docs.size:
-        highest = int(negatives.docs.max())
-        if highest >= len(known.doc_groups):
-            wanted = f"a document position must be < {len(known.doc_groups):,}, as `known` has"
-            raise BadArgument("negatives", highest, wanted, "Mine from the same collection.")
-    return rows.astype(np.int64)

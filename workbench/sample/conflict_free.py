@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import numpy as np
 
 from workbench.data.known import KnownPositives
 from workbench.errors import BadArgument, check_count
 from workbench.registry import register
-from workbench.sample.base import Plan, Sampler
-from workbench.sample.composition import safe_negatives
+from workbench.sample.base import Sampler
+from workbench.sample.composition import Columns, safe_negatives
 from workbench.sample.conflicts import Conflicts
 from workbench.sample.deal import ATTEMPTS, deal_cliques, deal_tangled, most_batches, top_up
-from workbench.types import Candidates, Ints
+from workbench.sample.plan import Plan
+from workbench.types import Ints
 
 REDEALS = 4
 """How often a round of tangled rows is dealt again to fewer batches before it is taken as it is."""
@@ -129,20 +132,14 @@ def _gather(
     return batches, rows[~keep]
 
 
-def _checked_known(known: object) -> KnownPositives:
-    if not isinstance(known, KnownPositives):
-        wanted = "it must be the known-positive graph"
-        raise BadArgument("known", known, wanted, "Pass KnownPositives.of(collection).")
-    return known
-
-
 @register("sampler", "conflict_free")
+@dataclass(eq=False, repr=False, kw_only=True)
 class ConflictFree(Sampler):
     """No text twice in a batch, and no known positive of one row among another row's candidates.
 
     Rows (q, d) and (q', d') never share a batch when q and q' are one query group, d and d' one
     document group, d' is a known positive of q, or d of q'. A mined negative that is a known
-    positive of any anchor of the batch, or stands in it already, gives way to the next-ranked.
+    positive of any anchor of the batch, or stands in it already, gives way to the next drawn.
     There are as many full batches as the rows allow; the rest forms short batches at the end, down
     to `min_batch_size`; rows beyond that are in `left_out`, others in every epoch.
 
@@ -150,11 +147,9 @@ class ConflictFree(Sampler):
         pairs: (row, 2) positions (query, document), as `collection.pairs`.
         batch_size: rows per batch, usually 32 to 1024; at least 2.
         known: the known-positive graph of the collection.
-        seed: of the order, together with the epoch.
-        drop_last: yield full batches only; `left_out` then holds all other rows.
-        negatives: mined candidates; those of weight > 0 are used.
-        num_negatives: how many per row, the best-ranked first.
         min_batch_size: the smallest batch worth yielding; one row alone has no in-batch negative.
+
+    Seed, negatives and the rest are those of every `Sampler`.
 
     Raises:
         BadArgument: an option or a position out of range.
@@ -171,40 +166,23 @@ class ConflictFree(Sampler):
     one group holds more rows than there are batches, for then the surplus is left out.
     """
 
-    def __init__(
-        self,
-        pairs: Ints,
-        *,
-        batch_size: int,
-        known: KnownPositives,
-        seed: int = 0,
-        drop_last: bool = False,
-        negatives: Candidates | None = None,
-        num_negatives: int = 0,
-        min_batch_size: int = 2,
-    ) -> None:
-        check_count("batch_size", batch_size, at_least=2, mend="Try 64.")
-        check_count("min_batch_size", min_batch_size, mend="Try 2.")
-        if min_batch_size > batch_size:
-            wanted = f"it must be <= batch_size, which is {batch_size}"
-            raise BadArgument("min_batch_size", min_batch_size, wanted, "Try 2.")
-        self._graph = _checked_known(known)
-        super().__init__(
-            pairs,
-            batch_size=batch_size,
-            seed=seed,
-            drop_last=drop_last,
-            known=known,
-            negatives=negatives,
-            num_negatives=num_negatives,
-        )
-        self.min_batch_size = min_batch_size
-        self._conflicts = Conflicts.of(self.pairs, self._graph)
+    known: KnownPositives = field(kw_only=True)
+    min_batch_size: int = 2
 
-    def _options(self) -> dict[str, object]:
-        return super()._options() | {"min_batch_size": self.min_batch_size}
+    def __post_init__(self) -> None:
+        check_count("batch_size", self.batch_size, at_least=2, mend="Try 64.")
+        check_count("min_batch_size", self.min_batch_size, mend="Try 2.")
+        if self.min_batch_size > self.batch_size:
+            wanted = f"it must be <= batch_size, which is {self.batch_size}"
+            raise BadArgument("min_batch_size", self.min_batch_size, wanted, "Try 2.")
+        given: object = self.known
+        if not isinstance(given, KnownPositives):
+            wanted = "it must be the known-positive graph"
+            raise BadArgument("known", given, wanted, "Pass KnownPositives.of(collection).")
+        super().__post_init__()
+        self._conflicts = Conflicts.of(self.pairs, self.known)
 
-    def _plan(self, rng: np.random.Generator) -> Plan:
+    def _plan(self, epoch: int, rng: np.random.Generator) -> Plan:
         return conflict_free(
             self._conflicts,
             batch_size=self.batch_size,
@@ -213,10 +191,18 @@ class ConflictFree(Sampler):
             rng=rng,
         )
 
-    def _negatives(self, queries: Ints, docs: Ints) -> tuple[Ints, dict[str, float]]:
-        if self._ranked is None:
-            return super()._negatives(queries, docs)
-        chosen, passed_over = safe_negatives(
-            self._graph, queries, docs, self._ranked[queries], count=self.num_negatives
-        )
-        return chosen, {"negatives_passed_over": float(passed_over)}
+    def _negatives(self, batches: list[Ints], epoch: int) -> tuple[Ints, Columns]:
+        if self._pool is None:
+            return super()._negatives(batches, epoch)
+        parts, passed = [], []
+        for rows in batches:
+            chosen, passed_over = safe_negatives(
+                self.known,
+                self.pairs[rows, 0],
+                self.pairs[rows, 1],
+                self._wanted(rows, epoch),
+                count=self.num_negatives,
+            )
+            parts.append(chosen)
+            passed.append(float(passed_over))
+        return np.concatenate(parts), {"negatives_passed_over": np.array(passed)}

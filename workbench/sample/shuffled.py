@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from workbench.data.known import KnownPositives
 from workbench.registry import register
-from workbench.sample.base import Plan, Sampler
-from workbench.types import Candidates, Ints
+from workbench.sample.base import Sampler
+from workbench.sample.plan import Plan
+from workbench.types import Ints
 
 
 def shuffled(
@@ -30,6 +32,7 @@ def shuffled(
 
 
 @register("sampler", "shuffled")
+@dataclass(eq=False, repr=False, kw_only=True)
 class Shuffled(Sampler):
     """Every row once, in random order, whatever it stands beside.
 
@@ -38,11 +41,8 @@ class Shuffled(Sampler):
     Args:
         pairs: (row, 2) positions (query, document), as `collection.pairs`.
         batch_size: rows per batch, usually 32 to 1024.
-        seed: of the order, together with the epoch.
-        drop_last: leave out the last, short batch.
-        known: the known-positive graph; with it the report counts the false negatives inside.
-        negatives: mined candidates; those of weight > 0 are used.
-        num_negatives: how many per row, the best-ranked first.
+
+    Seed, negatives and the rest are those of every `Sampler`.
 
     Raises:
         BadArgument: an option or a position out of range.
@@ -55,28 +55,7 @@ class Shuffled(Sampler):
     Breaks when: positives are shared by many rows, for then they stand as each other's negatives.
     """
 
-    def __init__(
-        self,
-        pairs: Ints,
-        *,
-        batch_size: int,
-        seed: int = 0,
-        drop_last: bool = False,
-        known: KnownPositives | None = None,
-        negatives: Candidates | None = None,
-        num_negatives: int = 0,
-    ) -> None:
-        super().__init__(
-            pairs,
-            batch_size=batch_size,
-            seed=seed,
-            drop_last=drop_last,
-            known=known,
-            negatives=negatives,
-            num_negatives=num_negatives,
-        )
-
-    def _plan(self, rng: np.random.Generator) -> Plan:
+    def _plan(self, epoch: int, rng: np.random.Generator) -> Plan:
         batches, left = shuffled(
             len(self.pairs), batch_size=self.batch_size, drop_last=self.drop_last, rng=rng
         )
