@@ -28,8 +28,9 @@ from workbench.errors import BadArgument, check_choice, check_count, check_numbe
 from workbench.evaluate.metrics import check_judgments, parse
 from workbench.losses import Matryoshka
 from workbench.sample import Shuffled
-from workbench.train import Bank, Contrast, Knowledge, Recipe, fit
+from workbench.train import Bank, Contrast, Knowledge, Recipe, Refresh, fit
 from workbench.train.parts import Sampler, check_parts
+from workbench.train.refresh import check_refresh
 from workbench.types import Candidates, Collection, Ids, LossStore, Scorecard, Vectors
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class Arm:
             batch_size=256, seed=seed)`; None = `Shuffled`.
         recipe: the numbers of training in place of `compare`'s epochs and learning rate; its seed
             is replaced by the run's.
+        refresh: when negatives are mined anew, as in `train.fit`.
 
     Raises:
         BadArgument: parts that do not fit.
@@ -66,6 +68,7 @@ class Arm:
     mined: Candidates | None = field(default=None, kw_only=True)
     sampler: Callable[[int], Sampler] | None = field(default=None, kw_only=True)
     recipe: Recipe | None = field(default=None, kw_only=True)
+    refresh: Refresh | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         given: object = self.contrast
@@ -292,6 +295,8 @@ def _check(arm: Arm, train: Collection, recipe: Recipe, *, batch_size: int, dim:
     """Optimiser steps of one run; refuses parts that do not fit together, before any training."""
     sampler = _sampler(arm, train, batch_size=batch_size, seed=0)
     check_parts(train, sampler, arm.contrast, arm.knowledge, next(iter(sampler)))
+    if arm.refresh is not None:
+        check_refresh(arm.refresh, train, sampler, arm.contrast, dim=dim)
     loss, knowledge = arm.contrast.loss, arm.knowledge
     if isinstance(loss, Matryoshka) and max(loss.dims) > dim:
         raise BadArgument("dim", dim, f"the loss cuts vectors at {max(loss.dims)}", "Raise it.")
@@ -306,12 +311,9 @@ def _check(arm: Arm, train: Collection, recipe: Recipe, *, batch_size: int, dim:
 def _sampler(arm: Arm, train: Collection, *, batch_size: int, seed: int) -> Sampler:
     if arm.sampler is not None:
         return arm.sampler(seed)
+    hard = arm.contrast.hard
     return Shuffled(
-        train.pairs,
-        batch_size=batch_size,
-        seed=seed,
-        negatives=arm.mined,
-        num_negatives=arm.contrast.hard,
+        train.pairs, batch_size=batch_size, seed=seed, negatives=arm.mined, num_negatives=hard
     )
 
 
@@ -347,6 +349,7 @@ def _train(
         arm.contrast,
         knowledge=knowledge,
         recipe=replace(arm.recipe or usual, seed=seed),
+        refresh=arm.refresh,
     )
     for _ in run:
         advance()

@@ -9,7 +9,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ("data", "encode", "mine", "rules", "losses", "nn", "sample", "train", "evaluate", "run")
+PAGES = (
+    "data",
+    "encode",
+    "mine",
+    "cluster",
+    "rules",
+    "losses",
+    "nn",
+    "sample",
+    "train",
+    "evaluate",
+    "run",
+)
 TEXTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)

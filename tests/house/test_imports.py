@@ -6,11 +6,22 @@ import sys
 import pytest
 
 HEAVY = (
-    "bm25s", "datasets", "faiss", "ipywidgets", "matplotlib", "numba", "pandas", "papermill",
-    "plotly", "sentence_transformers", "sklearn", "transformers", "umap",
+    "bm25s", "dask", "datasets", "distributed", "faiss", "ipywidgets", "matplotlib", "numba",
+    "pandas", "papermill", "plotly", "sentence_transformers", "sklearn", "transformers", "umap",
 )  # fmt: skip
 LIGHT_ROOMS = ("errors", "registry", "files", "types", "data", "sample", "report", "sweep")
-TORCH_ROOMS = ("arms", "scores", "rules", "losses", "nn", "encode", "mine", "train", "evaluate")
+TORCH_ROOMS = (
+    "arms",
+    "cluster",
+    "scores",
+    "rules",
+    "losses",
+    "nn",
+    "encode",
+    "mine",
+    "train",
+    "evaluate",
+)
 
 
 def added_by(statement: str) -> set[str]:

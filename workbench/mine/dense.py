@@ -7,23 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from workbench.data.known import KnownPositives
 from workbench.errors import check_choice, check_count
 from workbench.mine.facts import check_facts, check_vectors
 from workbench.mine.filter import apply_rules
 from workbench.mine.index import Account, check_search, nearest
 from workbench.mine.miner import given
-from workbench.mine.ranking import EXCLUDE, as_candidates, excluded, weakest
+from workbench.mine.ranking import EXCLUDE, as_candidates, excluded, positive_scores
 from workbench.registry import register
-from workbench.types import Candidates, Collection, Floats, Vectors, Verdicts
+from workbench.types import Candidates, Collection, Vectors, Verdicts
 
 if TYPE_CHECKING:
     from workbench.rules import Rule
-
-PAIRS = 16_384
-"""Labelled pairs scored at once."""
 
 
 def dense(
@@ -110,7 +105,7 @@ def dense(
     found = as_candidates(
         collection,
         (scores, docs),
-        _positive_scores(collection, query_vectors.values, doc_vectors.values),
+        positive_scores(collection, query_vectors.values, doc_vectors.values),
         miner="dense",
         recipe={
             "queries": query_vectors.fingerprint,
@@ -135,15 +130,6 @@ def _say(account: Account, k: int) -> None:
     short = "" if account["reached"] else f", short of the {account['wanted']:.1%} wanted"
     measured = f"recall@{k} {account['recall']:.1%} on {account['sample']} queries{short}"
     tqdm.write(f"dense: {account['kind']}, {account['reason']}; {measured}")
-
-
-def _positive_scores(collection: Collection, queries: Floats, docs: Floats) -> Floats:
-    pairs = collection.pairs
-    scores = np.empty(len(pairs), dtype=np.float32)
-    for start in range(0, len(pairs), PAIRS):
-        some = pairs[start : start + PAIRS]
-        scores[start : start + PAIRS] = np.einsum("pd,pd->p", queries[some[:, 0]], docs[some[:, 1]])
-    return weakest(pairs[:, 0], scores, len(queries))
 
 
 @register("miner", "dense")

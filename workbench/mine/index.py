@@ -38,7 +38,8 @@ def choose_index(
 ) -> tuple[str, str]:
     """Which search suits these sizes, and why in plain words.
 
-        exact = queries docs dim,   lists = (docs + 192 L + queries) L dim + 0.06 exact,   L = lists
+        exact = queries docs dim
+        lists = (5 docs + 384 L) sqrt(L) dim + queries L dim + 0.06 exact,   L = `lists_for(docs)`
 
     Exact wherever it takes seconds or an index would not halve the work: only then is what the
     index costs, some recall, worth it. Measured: HNSW is built in more time than it saves on one
@@ -70,7 +71,8 @@ def choose_index(
     check_number("memory_gb", memory_gb, above=0, mend="Try 16.")
     exact = float(queries) * docs * dim
     lists = lists_for(docs)
-    work = (docs + 6.0 * ivf.POINTS * lists + queries) * lists * dim + 0.06 * exact
+    built = (5 * docs + 384 * lists) * lists**0.5 * dim
+    work = built + float(queries) * lists * dim + 0.06 * exact
     size = f"{queries:,} queries x {docs:,} documents x {dim} numbers"
     if exact <= (GPU_WORK if gpu else WORK):
         return "flat", f"{size} take seconds"
@@ -86,13 +88,13 @@ def choose_index(
 
 
 def lists_for(docs: int) -> int:
-    """Lists for so many documents: twice the square root, rounded to a power of two.
+    """Lists for so many documents: six times the square root, rounded to a power of two.
 
     Example:
         >>> lists_for(100_000), lists_for(1_000_000), lists_for(3)
-        (512, 2048, 3)
+        (2048, 8192, 3)
     """
-    return min(docs, int(2 ** np.round(np.log2(2 * np.sqrt(docs)))))
+    return min(docs, int(2 ** np.round(np.log2(6 * np.sqrt(docs)))))
 
 
 def nearest(

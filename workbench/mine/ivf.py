@@ -26,9 +26,9 @@ from workbench.types import Floats, Ints
 POINTS = 32
 """Documents per list that centres are fitted on."""
 ITERATIONS = 6
-FLAT = 1024
+FLAT = 256
 """Lists up to which centres are fitted at once, and compared with every document."""
-GROUPS = 8
+GROUPS = 4
 """Groups of centres that a document is compared with, where centres are grouped."""
 ROWS = 131_072
 """Documents sorted into lists at once."""
@@ -73,7 +73,7 @@ class Lists:
 def build(docs: Floats, *, lists: int, seed: int = 0) -> Lists:
     """Fit centres on a seeded sample and sort all documents into their lists.
 
-    Many centres are fitted in two levels, and a document is compared with those of the eight
+    Many centres are fitted in two levels, and a document is compared with those of the four
     nearest groups only: its list may then not be that of the very nearest centre, which costs
     nothing but some recall that is measured anyway.
 
@@ -202,7 +202,7 @@ class Search:
             step = max(1, CELLS // len(members))
             for start in range(0, len(mine), step):
                 own = mine[start : start + step]
-                scores = torch.from_numpy(some[own]) @ right
+                scores = torch.from_numpy(some.take(own, axis=0)) @ right
                 row, column = masked(number, own)
                 scores[torch.from_numpy(row), torch.from_numpy(column)] = -torch.inf
                 best.add(own, scores, members)
@@ -211,14 +211,22 @@ class Search:
 
     def _visitors(self, queries: Floats) -> Iterator[tuple[int, Ints]]:
         """(list, rising rows of the queries that look into it) of every list."""
-        probes = self.probes
-        chunk = (8192, len(self.lists.centres))
-        asked = top_k(queries, self.lists.centres, k=probes, chunk=chunk, devices=["cpu"])[1]
+        import torch
+
+        count, probes = len(self.lists.centres), self.probes
+        centres = torch.from_numpy(self.lists.centres).T
+        # Numbers of 16 bits where they do: NumPy sorts those by counting.
+        asked = np.empty((len(queries), probes), dtype=np.uint16 if count < 2**16 else np.int64)
+        step = max(1, CELLS // count)
+        for start in range(0, len(queries), step):
+            scores = torch.from_numpy(queries[start : start + step]) @ centres
+            asked[start : start + step] = torch.topk(scores, probes, dim=1, sorted=False)[1].numpy()
         flat = asked.ravel()
         order = np.argsort(flat, kind="stable")
-        ends = np.searchsorted(flat[order], np.arange(len(self.lists.centres) + 1))
+        ends = np.cumsum(np.bincount(flat, minlength=count))
         for number in range(len(self.lists.centres)):
-            yield number, order[ends[number] : ends[number + 1]] // probes
+            start = ends[number - 1] if number else 0
+            yield number, order[start : ends[number]] // probes
 
 
 class _Masked:

@@ -18,7 +18,7 @@ from workbench.mine.ranking import (
     as_candidates,
     excluded,
     pair_scores,
-    weakest,
+    positive_scores,
 )
 from workbench.registry import register
 from workbench.types import Candidates, Collection, Ints, Vectors
@@ -136,8 +136,7 @@ def listed(
         order = np.lexsort((places, -scores), axis=1)
         places = np.take_along_axis(places, order, axis=1)
         scores = np.take_along_axis(scores, order, axis=1)
-        pairs = collection.pairs
-        positive = weakest(pairs[:, 0], pair_scores(pairs, queries, docs), len(places))
+        positive = positive_scores(collection, queries, docs)
         recipe = {**recipe, "queries": vectors[0].fingerprint, "docs": vectors[1].fingerprint}
     return as_candidates(collection, (scores, places), positive, miner=miner, recipe=recipe)
 

@@ -303,6 +303,12 @@ def pair_scores(pairs: Ints, queries: Floats, docs: Floats) -> Floats:
     return scores
 
 
+def positive_scores(collection: Collection, queries: Floats, docs: Floats) -> Floats:
+    """(query,) inner product of each query and its weakest labelled positive, NaN without one."""
+    pairs = collection.pairs
+    return weakest(pairs[:, 0], pair_scores(pairs, queries, docs), len(queries))
+
+
 def weakest(queries: Ints, values: Floats, count: int) -> Floats:
     """(count,) smallest value of each query, NaN for a query without one."""
     least = np.full(count, np.inf, dtype=np.float32)

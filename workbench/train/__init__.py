@@ -9,6 +9,7 @@ from workbench.train.fit import fit
 from workbench.train.history import History
 from workbench.train.loop import Run
 from workbench.train.recipe import Recipe
+from workbench.train.refresh import Refresh
 from workbench.train.rows import Account
 from workbench.train.step import NonFiniteLoss
 
@@ -28,6 +29,7 @@ __all__ = [
     "NonFiniteLoss",
     "Queue",
     "Recipe",
+    "Refresh",
     "Run",
     "Shared",
     "check_loss",

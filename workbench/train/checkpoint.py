@@ -2,8 +2,9 @@
 
     step-00000100/encoder/            loads as an Encoder, here and in sentence-transformers
     step-00000100/optimizer.safetensors, state.json
-    step-00000100/ema.safetensors, memory.safetensors, losses/   (what there is of them)
+    step-00000100/ema.safetensors, memory.safetensors, sampler.safetensors, losses/   (if any)
     best.json                         which step was best, and its value
+    rounds/start, rounds/step-00000200 the mined negatives of each round of a refreshed run
 
 Dropout depends on (seed, step) and batches on (seed, epoch), so no random state needs keeping.
 """
@@ -14,7 +15,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from workbench import files
@@ -22,6 +25,7 @@ from workbench.encode import Encoder
 from workbench.types import LossStore
 
 STATE, MEMORY, LOSSES = "state.json", "memory.safetensors", "losses"
+SAMPLER = "sampler.safetensors"
 
 
 def _flat(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -42,6 +46,7 @@ def save(
     ema: dict[str, Tensor] | None,
     memory: dict[str, Tensor],
     losses: LossStore | None,
+    sampler: dict[str, NDArray[Any]],
     state: dict[str, Any],
 ) -> Path:
     """Write one checkpoint, atomically; an existing one of the same step is left as it is."""
@@ -62,6 +67,10 @@ def save(
             save_file(whole, temporary / MEMORY)
         if losses is not None:
             losses.save(temporary / LOSSES)
+        if sampler:
+            copies = {name: np.array(value, order="C") for name, value in sampler.items()}
+            tensors = {name: torch.from_numpy(value) for name, value in copies.items()}
+            save_file(tensors, temporary / SAMPLER)
         files.write_json(temporary / STATE, {**state, "step": step})
     return target
 
@@ -102,6 +111,13 @@ def memory(path: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     return load_file(path / MEMORY) if (path / MEMORY).exists() else {}
+
+
+def sampler(path: Path) -> dict[str, NDArray[Any]]:
+    """What refreshes had left in the sampler by then; empty if nothing."""
+    from safetensors.numpy import load_file
+
+    return load_file(path / SAMPLER) if (path / SAMPLER).exists() else {}
 
 
 def losses(path: Path) -> LossStore | None:

@@ -1,17 +1,21 @@
-"""Columns of all processes together, with the gradient going back to whose they are."""
+"""What processes tell each other: columns with their gradient, and arrays all must agree on."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from workbench.train.facts import Columns
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+
+ROWS = 65_536
+"""Rows of an array sent to the other processes at once."""
 
 
 def gathered(columns: Columns, accelerator: Accelerator) -> Columns:
@@ -53,3 +57,29 @@ def gathered(columns: Columns, accelerator: Accelerator) -> Columns:
 
 def _padded(rows: Tensor, count: int) -> Tensor:
     return torch.nn.functional.pad(rows, (0, 0, 0, count - len(rows)))
+
+
+def agreed(values: NDArray[Any], accelerator: Accelerator) -> NDArray[Any]:
+    """The main process's array on every process; the array itself where there is one process.
+
+    Every process does the same work, so nobody waits long; this takes away what rounding on
+    different devices could leave.
+
+    Args:
+        values: of one shape everywhere.
+        accelerator: processes and device.
+
+    Example:
+        >>> from accelerate import Accelerator
+        >>> agreed(np.arange(3), Accelerator()).tolist()
+        [0, 1, 2]
+    """
+    if accelerator.num_processes == 1:
+        return values
+    from accelerate.utils import broadcast
+
+    parts = []
+    for start in range(0, len(values), ROWS):
+        some = torch.from_numpy(np.array(values[start : start + ROWS])).to(accelerator.device)
+        parts.append(broadcast(some, from_process=0).cpu().numpy())
+    return np.concatenate(parts)

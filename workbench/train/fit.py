@@ -12,6 +12,7 @@ from workbench.train.facts import Knowledge
 from workbench.train.loop import Run
 from workbench.train.parts import Sampler, holds_a_run
 from workbench.train.recipe import Recipe
+from workbench.train.refresh import Refresh
 from workbench.types import Collection
 
 
@@ -28,6 +29,7 @@ def fit(
     keep: int = 2,
     evaluate: Callable[[Encoder], float] | None = None,
     evaluate_every: int | None = None,
+    refresh: Refresh | None = None,
     resume: bool = True,
 ) -> Run:
     """Train an encoder in place; iterate the result for a row per step.
@@ -44,6 +46,8 @@ def fit(
         keep: newest checkpoints kept, beside the best.
         evaluate: encoder -> a number, larger is better.
         evaluate_every: steps between evaluations (also at the end).
+        refresh: mine, and group, anew by the encoder as it has become; the sampler then belongs to
+            this run, which leaves it with the negatives of its last round.
         resume: go on from the newest checkpoint in `folder`.
 
     Returns:
@@ -72,6 +76,7 @@ def fit(
         keep=keep,
         evaluate=evaluate,
         evaluate_every=evaluate_every,
+        refresh=refresh,
     )
     if resume:
         run.resume()

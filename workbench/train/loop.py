@@ -6,6 +6,7 @@ import asyncio
 import copy
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +24,12 @@ from workbench.train.facts import Knowledge
 from workbench.train.history import History, Row
 from workbench.train.interrupt import deferred_interrupt
 from workbench.train.memory import Memory
-from workbench.train.parts import Sampler, accelerator, check_parts
+from workbench.train.parts import Refreshable, Sampler, accelerator, check_parts
 from workbench.train.recipe import Recipe
+from workbench.train.refresh import Refresh, Refresher
 from workbench.train.rows import Account
 from workbench.train.step import NonFiniteLoss, Stepper
-from workbench.types import Batch, Collection
+from workbench.types import Batch, Candidates, Collection
 
 
 class Run:
@@ -50,6 +52,7 @@ class Run:
         keep: int,
         evaluate: Callable[[Encoder], float] | None,
         evaluate_every: int | None,
+        refresh: Refresh | None,
     ) -> None:
         self.encoder, self.collection, self.sampler = encoder, collection, sampler
         self.contrast, self.knowledge, self.recipe = contrast, knowledge, recipe
@@ -63,6 +66,7 @@ class Run:
         self.per_step = per_step
         self.total = recipe.steps or max(1, recipe.epochs * len(self.batches(0)) // per_step)
         check_parts(collection, sampler, contrast, knowledge, self.batches(0)[0])
+        self.refresher = None if refresh is None else Refresher(refresh, self)
         self._made_of = self._fingerprint()
         # AdamW on half-precision weights loses every update smaller than a rounding step
         encoder.to(self.accelerator.device, torch.float32)
@@ -95,8 +99,10 @@ class Run:
         """Train one step; an interrupt waits for its end, so the state is always whole."""
         if self.step >= self.total:
             raise StopIteration
+        epoch, place = self._position
+        told = self.refresher.before(self.step, epoch=epoch, place=place) if self.refresher else {}
         with deferred_interrupt() as interrupted:
-            row = self._one_step()
+            row = self._one_step(told)
             if interrupted():
                 self.save()
         if interrupted():
@@ -135,6 +141,16 @@ class Run:
             self._epoch_batches = (epoch, found)
         return self._epoch_batches[1]
 
+    def forget(self) -> None:
+        """Ask the sampler for the batches of the epoch again: its negatives have changed."""
+        self._epoch_batches = (-1, [])
+
+    def negatives(self, step: int) -> Candidates | None:
+        """The mined negatives that a step (from 1) took its own from; None without any."""
+        if self.refresher is None:
+            return self.sampler.negatives if isinstance(self.sampler, Refreshable) else None
+        return self.refresher.at(step - 1)
+
     def replay(self, step: int) -> list[Batch]:
         """The batches of a logged step (from 1), rebuilt exactly.
 
@@ -146,7 +162,8 @@ class Run:
             wanted = f"steps 1..{self.step} are logged"
             raise BadArgument("step", step, wanted, "Choose one of them.")
         row = rows[-1]
-        batches, _ = self._take(int(row["epoch"]), int(row["batch"]))
+        with self.refresher.as_of(step - 1) if self.refresher else nullcontext():
+            batches, _ = self._take(int(row["epoch"]), int(row["batch"]))
         found = files.fingerprint([batch.fingerprint for batch in batches])
         if found != row["rows"]:
             wanted = f"its batches are {row['rows']}"
@@ -200,11 +217,13 @@ class Run:
             ema=self.ema,
             memory=self.memory.state(),
             losses=self.knowledge.losses if self.knowledge else None,
+            sampler=self.sampler.arrays() if isinstance(self.sampler, Refreshable) else {},
             state={
                 "epoch": epoch,
                 "batch": batch,
                 "recipe": self._made_of,
                 "age": self.encoder.age,
+                "refresh": self.refresher.state() if self.refresher else None,
             },
         )
         checkpoint.prune(self.folder, keep=self.keep, best=self.best_step)
@@ -219,6 +238,8 @@ class Run:
         path = checkpoint.newest(self.folder) if self.folder else None
         if path is None or self.folder is None:
             self.history.rewind(0)
+            if self.refresher is not None:
+                self.refresher.restore({"rounds": [], "reached": -1})
             return False
         saved = files.read_json(path / checkpoint.STATE)
         if saved["recipe"] != self._made_of:
@@ -230,6 +251,11 @@ class Run:
         if store is not None and (kept := checkpoint.losses(path)) is not None:
             store.become(kept)
         self.encoder.age = state["age"]
+        if isinstance(self.sampler, Refreshable):
+            self.sampler.load_arrays(checkpoint.sampler(path))
+            self.forget()
+        if self.refresher is not None:
+            self.refresher.restore(state["refresh"])
         self.step, self._position = state["step"], (state["epoch"], state["batch"])
         if self.ema is not None and ema is not None:
             self.ema = {name: value.to(self.accelerator.device) for name, value in ema.items()}
@@ -243,7 +269,7 @@ class Run:
 
     # -- the loop ----------------------------------------------------------------------------
 
-    def _one_step(self) -> Row:
+    def _one_step(self, told: Row) -> Row:
         started = time.perf_counter()
         epoch, place = self._position
         batches, following = self._take(epoch, place)
@@ -274,6 +300,7 @@ class Run:
             "dropped": candidates - sum(account.kept for account in accounts),
             "seconds": time.perf_counter() - started,
             "rows": files.fingerprint([batch.fingerprint for batch in batches]),
+            **told,
         }
         better = False
         try:
@@ -350,7 +377,9 @@ class Run:
         return bool(self.accelerator.is_main_process)
 
     def _fingerprint(self) -> str:
-        first = [batch.fingerprint for batch in self.batches(0)]
+        first: list[object] = [batch.fingerprint for batch in self.batches(0)]
+        if self.refresher is not None:  # the sampler may come from a run that has renewed it
+            first = [self.refresher.sampler.fingerprint, self.refresher.refresh.recipe]
         knowledge = self.knowledge.recipe if self.knowledge else ""
         made = [self.encoder.components(side) for side in ("query", "doc")]
         encoder = [

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from workbench import files
 from workbench.errors import BadArgument
 from workbench.train import checkpoint
 from workbench.train.contrast import Contrast
 from workbench.train.facts import Knowledge
-from workbench.types import Batch, Collection
+from workbench.types import Batch, Candidates, Collection, Vectors
 
 
 @runtime_checkable
@@ -27,6 +28,43 @@ class Sampler(Protocol):
     def __iter__(self) -> Iterator[Batch]: ...
 
     def __len__(self) -> int: ...
+
+
+@runtime_checkable
+class Refreshable(Sampler, Protocol):
+    """A sampler whose negatives and grouping may change while a run goes on; all of ours are."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Of what it was built with; no refresh changes it."""
+        ...
+
+    @property
+    def negatives(self) -> Candidates | None:
+        """The mined negatives that it brings now."""
+        ...
+
+    def renew(self, negatives: Candidates) -> None:
+        """Bring these negatives from now on; which rows stand together does not change."""
+        ...
+
+    def wants_refresh(self, epoch: int) -> bool:
+        """Does it want fresh vectors before this epoch begins?"""
+        ...
+
+    def refresh(
+        self, queries: Vectors, docs: Vectors | None = None, *, epoch: int | None = None
+    ) -> int:
+        """Group by these vectors from an epoch on; earlier epochs stay as they were."""
+        ...
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """What refreshes left behind, for a checkpoint."""
+        ...
+
+    def load_arrays(self, arrays: dict[str, NDArray[Any]]) -> None:
+        """Put back what `arrays` gave."""
+        ...
 
 
 def check_parts(
