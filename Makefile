@@ -48,8 +48,8 @@ style: $(READY) ## format, lint, layers and types only
 lab: $(READY) ## open JupyterLab on notebooks/
 	@$(BIN)/python -m jupyterlab notebooks
 
-bench: $(READY) ## run benchmarks/ and rewrite benchmarks/RESULTS.md; QUICK=1 for the short form
-	@$(BIN)/python .ci/bench.py $(if $(QUICK),--quick)
+bench: $(READY) ## run benchmarks/, rewrite benchmarks/RESULTS.md; QUICK=1 the short form, ONLY="mining" one
+	@$(BIN)/python .ci/bench.py $(if $(QUICK),--quick) $(ONLY)
 
 lock: $(READY) ## write requirements.lock from the versions .venv holds
 	@$(BIN)/python .ci/lock.py

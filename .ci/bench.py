@@ -1,10 +1,16 @@
-"""Run every script in benchmarks/ and write what it printed to benchmarks/RESULTS.md."""
+"""Run the scripts in benchmarks/ and write what they printed to benchmarks/RESULTS.md.
+
+    python .ci/bench.py [--quick] [NAME ...]
+
+Names choose scripts; the sections of the others stay as they are.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
@@ -52,15 +58,30 @@ def run_one(script: Path, words: list[str]) -> str:
     )
 
 
+def kept(page: Path) -> dict[str, str]:
+    """The sections that stand on the page, by name."""
+    text = page.read_text(encoding="utf-8") if page.is_file() else ""
+    parts = re.split(r"^## ", text, flags=re.M)[1:]
+    return {part.split("\n", 1)[0]: f"## {part.rstrip()}\n" for part in parts}
+
+
 def main() -> None:
     """Rewrite the page, whole or not at all."""
-    words = sys.argv[1:]
-    sections = [run_one(script, words) for script in sorted((ROOT / "benchmarks").glob("*.py"))]
+    words = [word for word in sys.argv[1:] if word.startswith("--")]
+    named = [word for word in sys.argv[1:] if not word.startswith("--")]
+    scripts = {path.stem: path for path in sorted((ROOT / "benchmarks").glob("*.py"))}
+    if unknown := sorted(set(named) - set(scripts)):
+        sys.exit(f"No benchmark is called {unknown[0]!r}; there are {', '.join(scripts)}.")
+    page = ROOT / "benchmarks" / "RESULTS.md"
+    sections = kept(page) if named else {}
+    for name in named or scripts:
+        sections[name] = run_one(scripts[name], words)
     head = (
         "# Results\n\nWritten by `make bench`. A ratio is peer over ours in one run, so larger is "
         f"better.\n\n{machine()}\n"
     )
-    (ROOT / "benchmarks" / "RESULTS.md").write_text("\n".join([head, *sections]), encoding="utf-8")
+    body = [text for name, text in sorted(sections.items()) if name in scripts]
+    page.write_text("\n".join([head, *body]), encoding="utf-8")
     print("Wrote benchmarks/RESULTS.md")
 
 

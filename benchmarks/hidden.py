@@ -132,8 +132,6 @@ def table(name):
             f"{key:<22}{lost.sum() / there.sum():>9.1%}{precision:>11.2f}{recall:>8.2f}"
             f"{left:>13.1%}{auc:>7.3f}"
         )
-        figures[f"{name}: {key}, precision"] = precision
-        figures[f"{name}: {key}, recall"] = recall
     return lines, figures, (world, found, truth, filtered)
 
 

@@ -116,7 +116,7 @@ class Comparison:
     def frame(self) -> pd.DataFrame:
         """One row per arm: the metric, its difference to the first arm, seconds per run.
 
-        `low` and `high` are the ends of the paired 95 % bootstrap interval over queries.
+        `low`, `high`: paired 95 % bootstrap over queries; runs differ too, so take 4 seeds or more.
         """
         import pandas as pd
 
