@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from workbench import arms, evaluate, losses, rules
-from workbench.arms import Arm, Comparison, compare
+from workbench import evaluate, losses, rules
+from workbench.arms import Arm, Comparison, compare, comparison
+from workbench.arms.run import start
 from workbench.data import from_rows
 from workbench.encode import encode_collection, scratch
 from workbench.errors import BadArgument
 from workbench.mine import bm25
-from workbench.sample import Shuffled
+from workbench.sample import HardReplay, Shuffled
 from workbench.train import Bank, Contrast, Hard, InBatch, Knowledge, NonFiniteLoss, Recipe, fit
 from workbench.types import LossStore, Scorecard, Vectors
 
@@ -81,11 +82,31 @@ def test_a_run_is_fit_by_hand(demo):
     np.testing.assert_array_equal(values(found, "plain"), card.values["RR@10"])
 
 
+def test_hard_replay_reads_what_its_own_run_writes(demo):
+    stores = []
+
+    def replayed(seed):
+        stores.append(LossStore.empty(len(demo.pairs)))
+        return HardReplay(Shuffled(demo.pairs, batch_size=8, seed=seed), stores[-1], delta=0.4)
+
+    with pytest.raises(BadArgument, match="HardReplay reads the losses that a run keeps there"):
+        compare(demo, demo, {"delta": Arm(Contrast(), sampler=replayed)}, **SMALL)
+    stores.clear()
+    recipe = Recipe(steps=7, learning_rate=1e-2)  # 5 batches, then 2 of them
+    arm = Arm(Contrast(), knowledge=Knowledge.of(demo), sampler=replayed, recipe=recipe)
+    found = compare(demo, demo, {"delta": arm}, **{**SMALL, "seeds": 2})
+    assert found.seeds == (0, 1)
+    visits = [store.history() for store in stores if store.epochs]
+    assert len(visits) == 2  # one per run; the check beforehand trains nothing
+    assert all(np.isfinite(one[:, 0]).all() for one in visits)
+    assert all(np.isfinite(one[:, 1]).sum() == 16 for one in visits)  # 2 of 5 batches of 8
+
+
 def test_every_seed_starts_as_scratch_does(demo):
     texts = demo.query_texts + demo.doc_texts
     first = scratch(texts, dim=8, seed=5)
     for seed in (0, 5, 7):
-        mine = arms._start(first, seed).state_dict()
+        mine = start(first, seed).state_dict()
         for name, value in scratch(texts, dim=8, seed=seed).state_dict().items():
             torch.testing.assert_close(mine[name], value, rtol=0, atol=0)
 
@@ -199,7 +220,7 @@ def test_the_repr_says_it_all_and_always_the_same(known):
 
 def interrupted_at(monkeypatch, run):
     """Ctrl-C while that run (from 0) is scored."""
-    real, calls = arms._score, []
+    real, calls = comparison.scored, []
 
     def scored(*given):
         calls.append(given)
@@ -207,7 +228,7 @@ def interrupted_at(monkeypatch, run):
             raise KeyboardInterrupt
         return real(*given)
 
-    monkeypatch.setattr(arms, "_score", scored)
+    monkeypatch.setattr(comparison, "scored", scored)
 
 
 @pytest.mark.parametrize(
@@ -261,7 +282,7 @@ def bank_of(demo, width):
     ],
 )
 def test_everything_is_checked_before_training(demo, monkeypatch, change, message):
-    monkeypatch.setattr(arms, "_train", lambda *given: pytest.fail("training began"))
+    monkeypatch.setattr(comparison, "trained", lambda *given: pytest.fail("training began"))
     with pytest.raises(BadArgument, match=message):
         compare(demo, demo, **{"arms": {"good": Contrast()}} | SMALL | change)
 

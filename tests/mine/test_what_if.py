@@ -96,7 +96,8 @@ def test_no_fact_is_made_twice(world, monkeypatch):
     once = len(gathered)
     for margin in np.linspace(-0.5, 0.5, 20):
         tried([Guide(margin=float(margin)), PositiveNeighbour(threshold=0.4), Margin(margin=0.1)])
-    tried.sweep(ShareOfPositive(), "share", [0.5, 0.9], also=RULES)
+    swept = tried.sweep(ShareOfPositive(), "share", [0.5, 0.9], also=RULES)
+    assert swept["share"].tolist() == [0.5, 0.9]  # an option may be called like what is counted
     assert sum(rows) == QUERIES
     assert len(gathered) == once
 
@@ -132,7 +133,7 @@ def test_sweep_is_a_row_per_value(world):
         hits = (dropped & truth).sum()
         np.testing.assert_allclose(row.recall, hits / truth.sum())
         np.testing.assert_allclose(row.precision, hits / dropped.sum())
-    assert 0 < table["share"].iloc[0] < 1
+    assert 0 < table["dropped_share"].iloc[0] < 1
 
 
 def test_wording(world, collection_of):

@@ -89,7 +89,8 @@ def choose(
             draws the same number from every band of hardness, remainders from the hardest.
         bands: a number of bands cuts each query's own window into runs of equal length; edges
             such as (0.5, 0.7, 0.9) cut by the share of the labelled positive's score, see
-            `share_of_positive_score`. A short band is filled from the nearest ones, easier first,
+            `share_of_positive_score`. With fewer negatives than bands the hardest bands are served
+            first. A short band is filled from the nearest ones, easier first,
             and last from what has no share (no labelled positive).
         seed: of "random" and "banded"; a query's draw does not depend on the other queries.
 

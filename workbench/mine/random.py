@@ -158,7 +158,8 @@ def random(
         seed: of the draw. A query's draw depends on its id, not on the other queries.
         exclude: "known", "labelled" or "nothing", see `ranking.excluded`.
         known: the known-positive graph; None = that of the collection.
-        vectors: (query, document) vectors to score what was drawn with.
+        vectors: (query, document) vectors to score what was drawn with. The list is then in their
+            order, so that `choose(..., how="top")` takes the nearest of those drawn.
 
     Returns:
         Candidates; by falling score where there are vectors, else in the order drawn and with

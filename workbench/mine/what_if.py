@@ -120,7 +120,7 @@ class WhatIf:
                 `dropped_against`.
 
         Returns:
-            The values under the option's name; `dropped` by all rules together, its `share` of
+            The values under the option's name; `dropped` by all rules together, `dropped_share` of
             what was found, `kept`, `short` queries; with a truth also `precision` and `recall`.
 
         Raises:
@@ -144,7 +144,8 @@ class WhatIf:
             kept = (result.weight > 0).sum(axis=1)
             dropped = found - int(kept.sum())
             short = int((kept < num_negatives).sum())
-            row = {"dropped": dropped, "share": dropped / max(1, found), "kept": found - dropped}
+            share = dropped / max(1, found)
+            row = {"dropped": dropped, "dropped_share": share, "kept": found - dropped}
             rows.append({option: value, **row, "short": short})
             if truth is not None:
                 agreement = dropped_against(result, truth)

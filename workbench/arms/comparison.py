@@ -1,88 +1,26 @@
-"""Arms: one small encoder from the same starts under different contrasts, and what each is worth.
-
-    result = arms.compare(train, test, {"plain": Contrast(protect="own"), "guide": Arm(...)})
-    result                                # means, and differences to the first arm with intervals
-    result.share("plain", "oracle")       # share of oracle headroom recovered
-
-One run is one arm and one seed: the seed decides the encoder's random vectors, the order of the
-rows and dropout, so that runs of one seed differ by the arm alone, whatever arms stand beside it.
-"""
+"""Arms side by side: trained from the same starts, scored on the same queries."""
 
 from __future__ import annotations
 
-import copy
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from workbench import evaluate
-from workbench.encode import Encoder, Tokens, scratch, token_batches
-from workbench.encode.bodies import Bag
+from workbench.arms.arm import Arm
+from workbench.arms.run import check, scored, start, trained
+from workbench.encode import scratch
 from workbench.errors import BadArgument, check_choice, check_count, check_number
 from workbench.evaluate.metrics import check_judgments, parse
-from workbench.losses import Matryoshka
-from workbench.sample import Shuffled
-from workbench.train import Bank, Contrast, Knowledge, Recipe, Refresh, fit
-from workbench.train.parts import Sampler, check_parts
-from workbench.train.refresh import check_refresh
-from workbench.types import Candidates, Collection, Ids, LossStore, Scorecard, Vectors
+from workbench.train import Contrast, Recipe
+from workbench.types import Collection, Scorecard
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_budget = 65_536  # padded tokens of one evaluation batch
-
-
-@dataclass(frozen=True, eq=False)
-class Arm:
-    """One way of training: what is contrasted, and what it may know.
-
-    Args:
-        contrast: candidates, rules and loss.
-        knowledge: what rules may ask about; None = nothing is known, as in `train.fit`. A store of
-            losses in it is replaced by an empty one for every run.
-        mined: negatives for `Hard(count)`, rules already applied to them.
-        sampler: seed -> sampler, e.g. `lambda seed: ConflictFree(train.pairs, known=known,
-            batch_size=256, seed=seed)`; None = `Shuffled`.
-        recipe: the numbers of training in place of `compare`'s epochs and learning rate; its seed
-            is replaced by the run's.
-        refresh: when negatives are mined anew, as in `train.fit`.
-
-    Raises:
-        BadArgument: parts that do not fit.
-
-    Example:
-        >>> from workbench.rules import KnownPositive
-        >>> Arm(Contrast(rules=[KnownPositive()])).contrast.rules
-        (KnownPositive(),)
-    """
-
-    contrast: Contrast
-    knowledge: Knowledge | None = field(default=None, kw_only=True)
-    mined: Candidates | None = field(default=None, kw_only=True)
-    sampler: Callable[[int], Sampler] | None = field(default=None, kw_only=True)
-    recipe: Recipe | None = field(default=None, kw_only=True)
-    refresh: Refresh | None = field(default=None, kw_only=True)
-
-    def __post_init__(self) -> None:
-        given: object = self.contrast
-        if not isinstance(given, Contrast):
-            wanted = "it must be a Contrast"
-            raise BadArgument("contrast", given, wanted, "Write train.Contrast(loss=...).")
-        if self.sampler is None:
-            if (self.mined is None) != (self.contrast.hard == 0):
-                wanted = f"the contrast has {self.contrast.hard} mined negatives per row"
-                raise BadArgument("mined", self.mined, wanted, "Give both Hard(1) and mined=.")
-        elif not callable(self.sampler) or self.mined is not None:
-            wanted = "it must be a function seed -> sampler, which brings its own mined negatives"
-            mend = "Write sampler=lambda seed: Shuffled(..., seed=seed) and leave out mined."
-            raise BadArgument("sampler", self.sampler, wanted, mend)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -233,7 +171,7 @@ def compare(
     steps = {}
     for name, arm in named.items():
         with _noted(f"arm {name!r}"):
-            steps[name] = _check(arm, train, arm.recipe or usual, batch_size=batch_size, dim=dim)
+            steps[name] = check(arm, train, arm.recipe or usual, batch_size=batch_size, dim=dim)
     first = scratch(train.query_texts + train.doc_texts, dim=dim, seed=chosen[0])
     tokens = (
         first.tokenize(test.query_texts, side="query", progress=False),
@@ -246,10 +184,10 @@ def compare(
         with tqdm(total=len(chosen) * sum(steps.values()), unit="step", disable=hide) as bar:
             for seed, name in ((seed, name) for seed in chosen for name in named):
                 bar.set_description(f"{name}, seed {seed}")
-                encoder = _start(first, seed)
+                encoder = start(first, seed)
                 with _noted(f"arm {name!r}, seed {seed}"):
-                    took = _train(encoder, train, named[name], usual, seed, batch_size, bar.update)
-                runs[name].append(_score(encoder, test, tokens, metric, name))
+                    took = trained(encoder, train, named[name], usual, seed, batch_size, bar.update)
+                runs[name].append(scored(encoder, test, tokens, metric, name))
                 seconds[name].append(took)
     except KeyboardInterrupt:
         done = sum(map(len, runs.values()))
@@ -289,95 +227,6 @@ def _noted(note: str) -> Iterator[None]:
     except BaseException as error:
         error.add_note(f"in {note}")
         raise
-
-
-def _check(arm: Arm, train: Collection, recipe: Recipe, *, batch_size: int, dim: int) -> int:
-    """Optimiser steps of one run; refuses parts that do not fit together, before any training."""
-    sampler = _sampler(arm, train, batch_size=batch_size, seed=0)
-    check_parts(train, sampler, arm.contrast, arm.knowledge, next(iter(sampler)))
-    if arm.refresh is not None:
-        check_refresh(arm.refresh, train, sampler, arm.contrast, dim=dim)
-    loss, knowledge = arm.contrast.loss, arm.knowledge
-    if isinstance(loss, Matryoshka) and max(loss.dims) > dim:
-        raise BadArgument("dim", dim, f"the loss cuts vectors at {max(loss.dims)}", "Raise it.")
-    bank = knowledge.bank if knowledge is not None else None
-    if bank is not None and any(isinstance(part, Bank) for part in arm.contrast.candidates):
-        if bank.shape[1] != dim:
-            wanted = f"the bank's vectors have {bank.shape[1]} numbers"
-            raise BadArgument("dim", dim, wanted, "Make them equal.")
-    return recipe.steps or max(1, recipe.epochs * len(sampler) // recipe.accumulate)
-
-
-def _sampler(arm: Arm, train: Collection, *, batch_size: int, seed: int) -> Sampler:
-    if arm.sampler is not None:
-        return arm.sampler(seed)
-    hard = arm.contrast.hard
-    return Shuffled(
-        train.pairs, batch_size=batch_size, seed=seed, negatives=arm.mined, num_negatives=hard
-    )
-
-
-def _start(first: Encoder, seed: int) -> Encoder:
-    """What `scratch(texts, seed=seed)` gives, without learning the vocabulary again."""
-    encoder = copy.deepcopy(first)
-    assert isinstance(encoder.body, Bag)
-    weight = encoder.body.embedding.weight
-    with torch.no_grad():
-        drawn = torch.randn(weight.shape, generator=torch.Generator().manual_seed(seed))
-        weight.copy_(drawn / weight.shape[1] ** 0.5)
-    return encoder
-
-
-def _train(
-    encoder: Encoder,
-    train: Collection,
-    arm: Arm,
-    usual: Recipe,
-    seed: int,
-    batch_size: int,
-    advance: Callable[[], object],
-) -> float:
-    """Train in place; seconds it took."""
-    started = time.perf_counter()
-    knowledge = arm.knowledge
-    if knowledge is not None and knowledge.losses is not None:
-        knowledge = replace(knowledge, losses=LossStore.empty(len(knowledge.losses)))
-    run = fit(
-        encoder,
-        train,
-        _sampler(arm, train, batch_size=batch_size, seed=seed),
-        arm.contrast,
-        knowledge=knowledge,
-        recipe=replace(arm.recipe or usual, seed=seed),
-        refresh=arm.refresh,
-    )
-    for _ in run:
-        advance()
-    if run.ema is not None:
-        encoder.load_state_dict(run.averaged().state_dict())
-    return time.perf_counter() - started
-
-
-def _score(
-    encoder: Encoder, test: Collection, tokens: tuple[Tokens, Tokens], metric: str, name: str
-) -> Scorecard:
-    sides = [
-        _encoded(encoder, store, ids)
-        for store, ids in zip(tokens, (test.query_ids, test.doc_ids), strict=True)
-    ]
-    metrics = dict.fromkeys([*evaluate.METRICS, metric])
-    return evaluate.retrieval(test, *sides, metrics=list(metrics), name=name)
-
-
-def _encoded(encoder: Encoder, tokens: Tokens, ids: Ids) -> Vectors:
-    """What `Encoder.encode` gives; the tokens are at hand, for all runs have one vocabulary."""
-    values = np.empty((len(tokens), encoder.dim), dtype=np.float32)
-    encoder.eval()
-    with torch.inference_mode():
-        for places in token_batches(tokens.lengths, token_budget=_budget):
-            batch = {key: part.to(encoder.device) for key, part in tokens.take(places).items()}
-            values[places] = encoder(**batch).float().cpu().numpy()
-    return Vectors(values=values, ids=ids, encoder=encoder.fingerprint("doc"), age=encoder.age)
 
 
 def _gathered(
