@@ -4,6 +4,7 @@ import importlib
 import logging
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -411,9 +412,62 @@ def test_what_does_not_fit_is_refused_before_any_work(client, collection, tmp_pa
         with pytest.raises(kind, match=message):
             cluster.dense(collection, *vectors, **there, **options)
     assert not (tmp_path / "work").exists()
-    sides[1].values[3] = np.nan
-    with pytest.raises(BadData, match="the document vectors"):
-        cluster.dense(collection, *sides, **there)
+    sides[1].values[13] = np.nan
+    for block in ((16, 5), blocks.BLOCK):
+        with pytest.raises(BadData, match=r"the document vectors[^$]*row 13 holds NaN"):
+            cluster.dense(collection, *sides, **there, block=block)
+    assert not (tmp_path / "work").exists()
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        ([], r"x\.parquet: no rows"),
+        (["a", None, "c"], r"x\.parquet: row 1 has no id"),
+        (["a", "b", "a"], r"x\.parquet: row 2 has id 'a' again"),
+    ],
+)
+def test_ids_of_files_are_there_and_come_once(client, collection, tmp_path, ids, message):
+    table = pa.table({"id": pa.array(ids, pa.string()), "text": pa.array(ids, pa.string())})
+    pq.write_table(table, tmp_path / "x.parquet")
+    with pytest.raises(BadData, match=message):
+        cluster.encode(
+            encoder_of(collection), tmp_path / "x.parquet", client=client, folder=tmp_path / "work"
+        )
+
+
+def test_a_file_is_no_folder(client, collection, tmp_path):
+    place = tmp_path / "file"
+    place.write_text("")
+    for folder in (place, place / "below"):
+        with pytest.raises(BadArgument, match=r"`folder` is .* but a file stands in its place"):
+            cluster.encode(encoder_of(collection), ["a"], client=client, folder=folder)
+
+
+UNTYPED = """
+from workbench import cluster
+from workbench.data import from_rows
+from workbench.encode import encode_collection, scratch
+demo = from_rows([{"query": c, "positive": c + c} for c in "abc"], name="demo")
+encoder = scratch(["a"], vocab_size=50, dim=8)
+sides = encode_collection(encoder, demo, progress=False)
+for ask in (
+    lambda: cluster.dense(demo, *sides, client=None, folder="none", block=100),
+    lambda: cluster.encode(encoder, ["a"], client=None, folder=None),
+):
+    try:
+        ask()
+    except ValueError as error:
+        print(error)
+"""
+
+
+def test_wording_where_the_type_checker_of_the_tests_would_speak_first():
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", UNTYPED], capture_output=True, text=True, check=False
+    )
+    assert "`block` is 100, but it must be (queries, documents)" in done.stdout, done.stderr
+    assert "`folder` is None, but it must be a path" in done.stdout
 
 
 def test_a_shard_that_kills_its_workers_says_what_helps(client, collection, tmp_path, monkeypatch):

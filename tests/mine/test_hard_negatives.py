@@ -140,7 +140,7 @@ def test_a_query_with_many_positives_costs_the_others_nothing(world):
 class Never:
     """A miner that must not be reached."""
 
-    def __call__(self, collection, vectors=None):
+    def __call__(self, collection, vectors=None, *, known=None):
         pytest.fail("mined already")
 
 

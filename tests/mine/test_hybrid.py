@@ -97,7 +97,7 @@ class Given:
     found: Candidates
     seen: list
 
-    def __call__(self, collection, vectors=None):
+    def __call__(self, collection, vectors=None, *, known=None):
         self.seen.append((collection, vectors))
         return self.found
 

@@ -39,7 +39,7 @@ def share_found(places, truth):
         ((100_000, 100_000, 384), {}, "ivf", "lists need about one"),
         ((1_000, 1_000_000, 384), {}, "flat", "take seconds"),
         ((100_000, 1_000_000, 384), {"gpu": True}, "flat", "take seconds"),
-        ((2_000, 2_000_000, 384), {}, "flat", "building lists would cost as much as they save"),
+        ((1_100, 2_000_000, 384), {}, "flat", "building lists would cost as much as they save"),
         ((10_000_000, 5_000, 384), {"k": 100}, "flat", "100 of 5,000 documents are too many"),
         ((1_000, 100_000_000, 384), {}, "ivf_pq", "143 GB of documents are more than 16 GB of"),
         ((1_000_000, 100_000_000, 384), {"k": 100}, "ivf", "lists need about one"),
@@ -121,7 +121,7 @@ def test_looking_into_lists_is_told_in_advance(sides):
     fewer = ivf.Search(lists, queries, docs, nothing, 10, probes - 1)
     below = share_found(fewer(slice(0, len(queries)), lambda: None)[1], truth)
     hits = np.array([np.isin(t, p).mean() for p, t in zip(places, truth, strict=True)])
-    assert below < 0.98 + hits.std() / np.sqrt(len(hits))  # one list fewer is not sure to do
+    assert below < 0.98 + 2 * hits.std() / np.sqrt(len(hits))  # one list fewer is not sure to do
 
 
 def test_every_document_stands_in_the_list_of_its_nearest_centre(sides):
@@ -135,6 +135,25 @@ def test_every_document_stands_in_the_list_of_its_nearest_centre(sides):
     assert all((np.diff(lists.members(n)) > 0).all() for n in range(32))
     other = ivf.build(docs, lists=32, seed=5)
     assert (other.labels != lists.labels).any()
+
+
+def test_many_centres_are_fitted_in_two_levels(rng):
+    docs = clustered(rng, 8000, topics=150)
+    lists = ivf.build(docs, lists=400)
+    assert lists.centres.shape == (400, 16)
+    np.testing.assert_allclose(np.linalg.norm(lists.centres, axis=1), 1, rtol=1e-5)
+    cosines = docs @ lists.centres.T
+    own = cosines[np.arange(8000), lists.labels]
+    assert (own >= cosines.max(axis=1) - 1e-6).mean() > 0.9
+    assert own.mean() > cosines.max(axis=1).mean() - 0.01
+    one_level = ivf._centres(docs, 400, 0)
+    assert own.mean() > (docs @ one_level.T).max(axis=1).mean() - 0.02
+    np.testing.assert_array_equal(ivf.build(docs, lists=400).labels, lists.labels)
+
+
+def test_groups_get_lists_by_size():
+    assert ivf._shares(np.array([50, 0, 25, 25]), 8).tolist() == [4, 0, 2, 2]
+    assert ivf._shares(np.array([1, 1, 1]), 100).sum() == 100
 
 
 def test_a_heavy_query_costs_the_others_no_score(sides):

@@ -8,6 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from workbench import mine
+from workbench.data import from_rows
 from workbench.errors import BadArgument, BadData
 from workbench.sample import ConflictFree, Shuffled, margin_bins
 from workbench.sample.drawing import dice
@@ -212,3 +214,39 @@ def test_mistakes_are_refused_with_the_mend(candidates):
     make(negatives=blind, draw="random")
     with pytest.raises(BadData, match="query q0 has a candidate without a margin"):
         make(negatives=blind, draw="margin_bins")
+
+
+class Lengths:
+    """Scores a pair by the length of the document, once up and once down."""
+
+    def __init__(self, sign):
+        self.sign = sign
+
+    def scores(self, queries, docs):
+        return np.array([self.sign * float(len(doc)) for doc in docs])
+
+
+@pytest.mark.parametrize("window", [(0, None), (1, 3)])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_list_in_another_order_is_drawn_from_in_that_order(sign, window):
+    rows = [{"query": f"a b z{n}", "positive": "a " + "b " * n + f"z{n}"} for n in range(5)]
+    demo = from_rows(rows, name="demo")
+    again = mine.rescore(mine.bm25(demo, k=4), demo, Lengths(sign))
+    sampler = Shuffled(demo.pairs, batch_size=5, negatives=again, num_negatives=2, window=window)
+    (batch,) = list(sampler)
+    chosen = mine.choose(again, 2, window=window)
+    np.testing.assert_array_equal(batch.negatives, chosen.docs[batch.queries])
+    lengths = np.array([len(text) for text in demo.doc_texts])[chosen.docs]
+    assert (sign * np.diff(lengths, axis=1) < 0).all()
+
+
+def test_margin_bins_ask_scores_of_the_queries_of_rows_only(candidates):
+    pairs = np.array([[0, 0], [2, 2]])
+    some = candidates([[1, 2], [0, 2], [0, 1]], corpus=3)
+    some = replace(some, positive_scores=np.array([1, np.nan, 1], dtype=np.float32))
+    options = {"batch_size": 2, "num_negatives": 2, "draw": "margin_bins"}
+    (batch,) = list(Shuffled(pairs, negatives=some, **options))
+    found = dict(zip(batch.queries.tolist(), np.sort(batch.negatives).tolist(), strict=True))
+    assert found == {0: [1, 2], 2: [0, 1]}
+    with pytest.raises(BadData, match="query q1 has a candidate without a margin"):
+        Shuffled(np.array([[0, 0], [1, 1]]), negatives=some, **options)

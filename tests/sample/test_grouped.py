@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workbench.errors import BadArgument, BadData
-from workbench.sample import Curriculum, Homogeneous, PerClass, Topics, hardness_bands
+from workbench.sample import Curriculum, Homogeneous, PerClass, Shuffled, Topics, hardness_bands
 from workbench.sample.deal import most_batches
 from workbench.sample.grouped import meet
 
@@ -172,6 +172,99 @@ def test_no_query_stands_twice_in_a_batch(queries, half, several, drop_last):
         assert len(set(batch.queries.tolist())) == len(batch)
     if not drop_last:
         assert len(sampler.left_out) == 0
+
+
+@pytest.mark.parametrize("several", [1, 2])
+def test_no_two_queries_that_say_the_same_stand_in_a_batch_when_it_is_known(several, graph):
+    rng = np.random.default_rng(0)
+    pairs = np.stack([np.arange(60), np.arange(60)], axis=1)
+    groups = rng.integers(0, 30, 60)
+    topic = groups % 2
+    options = {"batch_size": 4, "clusters_per_batch": several}
+    known = graph(pairs, query_groups=groups)
+    with_graph = Topics(pairs, topic, known=known, **options)
+    for batch in with_graph:
+        assert batch.report["duplicate_queries"] == 0
+        assert len(set(groups[batch.queries].tolist())) == len(batch)
+    assert len(with_graph.left_out) == 0
+    alone = Topics(pairs, topic, known=graph(pairs), **options)
+    unsaid = Topics(pairs, topic, **options)
+    assert [rows.tolist() for rows in alone.plan().batches] == [
+        rows.tolist() for rows in unsaid.plan().batches
+    ]
+
+
+def test_vectors_are_given_alike_everywhere():
+    vectors = np.random.default_rng(0).standard_normal((8, 4)).astype(np.float32)
+    pairs, _ = rows_of([8])
+    plans = [
+        Topics(pairs, 2, batch_size=4, **how).plan().batches
+        for how in ({"vectors": vectors}, {"vectors": (vectors, vectors)})
+    ]
+    plans.append(Topics(pairs, 2, vectors, batch_size=4).plan().batches)
+    said = [[rows.tolist() for rows in plan] for plan in plans]
+    assert said[0] == said[1] == said[2]
+
+
+def test_samplers_are_compared_by_the_same_labels():
+    pairs, labels = rows_of([40, 40])
+    names = np.array(["dogs", "cats"], dtype=object)[labels]
+    shuffled, topics = (
+        make.summary(labels=names)["purity"].iloc[0]
+        for make in (Shuffled(pairs, batch_size=8), Topics(pairs, labels, batch_size=8))
+    )
+    assert topics == 1
+    assert 0.4 < shuffled < 0.6
+    frame = Shuffled(pairs, batch_size=8).preview(most=3, labels=labels)
+    batch = Shuffled(pairs, batch_size=8).batch(0)
+    same = labels[batch.rows][:, None] == labels[batch.rows][None, :]
+    assert frame["purity"].iloc[0] == pytest.approx((same.sum() - 8) / 56)
+    other = Topics(pairs, labels, batch_size=8).preview(labels=np.arange(80))
+    assert (other["purity"] == 0).all()
+    assert "purity" not in Shuffled(pairs, batch_size=8).preview()
+    with pytest.raises(BadArgument, match=r"`labels` is \(3,\), but it must be \(80,\), one per"):
+        Shuffled(pairs, batch_size=8).preview(labels=labels[:3])
+
+
+def test_a_source_without_a_batch_is_named_at_once():
+    pairs, labels = rows_of([40, 3])
+    names = np.array(["qa", "chat"], dtype=object)[labels]
+    for weights in (2.0, {"qa": 1.0, "chat": 1.0}):
+        with pytest.raises(BadData, match="'chat' has 3 rows, and its first batches take 8"):
+            Homogeneous(pairs, names, batch_size=4, processes=2, weights=weights, drop_last=True)
+    with pytest.raises(BadData, match="'chat' has 3 rows, and its first batches take 4"):
+        Homogeneous(pairs, names, batch_size=1, processes=4, weights=2.0)
+    weights = {"qa": 1.0, "chat": 0.0}
+    assert len(Homogeneous(pairs, names, batch_size=4, weights=weights, drop_last=True)) == 10
+    assert len(Homogeneous(pairs, names, batch_size=4, drop_last=True)) == 10
+    assert len(Homogeneous(pairs, names, batch_size=4, weights=2.0)) > 0
+    with pytest.raises(BadData, match="sources has 2 problems"):
+        Homogeneous(pairs, names, batch_size=64, drop_last=True)
+
+
+def test_too_few_classes_for_a_full_batch_are_said_at_once():
+    pairs, labels = rows_of([9, 4, 3])
+    with pytest.raises(BadData, match="takes 3 classes of 4 rows or more, and there are 2"):
+        PerClass(pairs, labels, batch_size=12, per_class=4, drop_last=True)
+    assert len(PerClass(pairs, labels, batch_size=8, per_class=4, drop_last=True)) == 1
+    assert len(PerClass(pairs, labels, batch_size=12, per_class=4)) > 0
+
+
+@pytest.mark.parametrize(
+    ("mixed", "held"), [(False, "the largest open band holds 4"), (True, "the open bands hold 4")]
+)
+def test_an_epoch_of_fewer_rows_than_a_batch_is_said_at_once(mixed, held):
+    pairs, _ = rows_of([16])
+    hardness = np.repeat([0, 1, 2], [6, 6, 4])
+    options = {"batch_size": 6, "bands": [0.5, 1.5], "mixed": mixed}
+    late = {0: [0], 3: [2]}
+    with pytest.raises(BadArgument, match=f"`batch_size` is 6, but from epoch 3 on {held} rows"):
+        Curriculum(pairs, hardness, schedule=late, drop_last=True, **options)
+    assert len(Curriculum(pairs, hardness, schedule=late, **options).plan(3).batches) == 1
+    enough = Curriculum(pairs, hardness, drop_last=True, **options)
+    assert [len(enough.plan(epoch).batches) for epoch in range(3)] == [1, 2, 2]
+    as_range = Curriculum(pairs, hardness, schedule={0: range(2)}, **options)
+    assert as_range.open_bands(0) == [0, 1]
 
 
 def test_clusters_can_be_made_of_vectors():

@@ -18,9 +18,9 @@ from workbench.arms import Arm, compare
 from workbench.data import KnownPositives, from_rows, sample
 from workbench.encode import VectorCache, encode_collection, scratch
 from workbench.errors import BadArgument
-from workbench.sample import Clusters, ConflictFree, Shuffled
+from workbench.sample import Clusters, ConflictFree, HardReplay, Shuffled
 from workbench.train import Bank, Contrast, Hard, InBatch, Knowledge, Recipe, Refresh, fit
-from workbench.types import Vectors
+from workbench.types import LossStore, Vectors
 
 TOPICS = {
     "numbers": "add sub mul div sum max min mean".split(),
@@ -634,6 +634,8 @@ def test_a_sampler_of_ones_own_is_refused_only_by_refresh(collection):
         ({"mine": len, "every": 0}, "`every` is 0, but it must be a whole number >= 1"),
         ({"mine": len, "every": 1, "first": -1}, "`first` is -1"),
         ({"first": 2}, "`first` is 2, but nothing is mined"),
+        ({"mine": lambda q, d: None, "every": 2}, "but it must take one argument, the pair"),
+        ({"mine": lambda: None, "every": 2}, "but it must take one argument, the pair"),
     ],
 )
 def test_wording(options, message):
@@ -677,6 +679,17 @@ def test_what_does_not_fit_is_refused_before_any_work(collection):
             Contrast(),
             refresh=refresh,
         )
+
+
+def test_a_refresh_of_nothing_is_refused(collection):
+    for sampler in (
+        Shuffled(collection.pairs, batch_size=8),
+        HardReplay(
+            Clusters(collection.pairs, batch_size=8), LossStore.empty(len(collection.pairs))
+        ),
+    ):
+        with pytest.raises(BadArgument, match="nothing is mined, and this sampler never wants"):
+            fit(encoder_of(collection), collection, sampler, Contrast(), refresh=Refresh())
 
 
 def test_a_wrong_answer_of_mine_is_refused_and_the_run_stays_whole(collection, straight):

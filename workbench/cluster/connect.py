@@ -96,14 +96,21 @@ def shared(client: Client, folder: str | Path) -> Path:
     """The folder by its full name, once every worker has found in it what was put there.
 
     Raises:
-        BadArgument: no client, a closed one, or a worker sees another folder or none.
+        BadArgument: no client, a closed one, no folder, or a worker sees another or none.
     """
+    where: object = folder
+    if not isinstance(where, str | Path):
+        raise BadArgument("folder", where, "it must be a path", 'Try folder="shared".')
     given: object = client
     if not isinstance(given, _distributed().Client) or given.status != "running":
         wanted = "it must be a running dask client"
         raise BadArgument("client", given, wanted, "Try `with cluster.connect() as client:`.")
-    root = Path(folder).resolve()
-    root.mkdir(parents=True, exist_ok=True)
+    root = Path(where).resolve()
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        wanted = "a file stands in its place"
+        raise BadArgument("folder", str(folder), wanted, "Name a folder.") from error
     handle, name = tempfile.mkstemp(prefix=".seen-", dir=root)
     os.close(handle)
     try:

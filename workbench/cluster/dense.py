@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,9 @@ import numpy as np
 from workbench import files
 from workbench.cluster.connect import Job, run_shards, shared, write_array
 from workbench.data.known import KnownPositives
-from workbench.errors import check_count
+from workbench.errors import BadArgument, check_count
 from workbench.mine import top_k
+from workbench.mine.exact import finite
 from workbench.mine.facts import check_vectors
 from workbench.mine.ranking import as_candidates, excluded, merged, positive_scores
 from workbench.mine.resume import rows_fingerprint
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 BLOCK = (16_384, 262_144)
 """(queries, documents) per task: 400 MB of documents at 384 numbers each."""
+SEEN = 65_536
+"""Vectors looked at at once for NaN."""
 
 
 def dense(
@@ -62,8 +66,8 @@ def dense(
         Candidates, equal scores in rising position.
 
     Raises:
-        BadArgument: k, a width, a client or a folder that does not serve, before any work.
-        BadData: vectors of other texts, or not finite.
+        BadArgument: k, a block, a width, a client or a folder that does not serve.
+        BadData: vectors of other texts, or not finite. All before any work.
 
     Example:
         >>> import tempfile
@@ -81,11 +85,17 @@ def dense(
     Breaks when: the folder is slow: every document is read once per block of queries.
     """
     check_count("k", k, mend="Try 30.")
-    for size in block:
+    sizes: object = block
+    if not isinstance(sizes, Sequence) or len(sizes) != 2:
+        raise BadArgument("block", sizes, "it must be (queries, documents)", f"Try {BLOCK}.")
+    for size in sizes:
         check_count("block", size, mend=f"Try {BLOCK}.")
     vectors = (query_vectors, doc_vectors)
     check_vectors("mining", vectors, collection.query_ids, collection.doc_ids)
     left_out = excluded(collection, exclude, known)
+    for name, side in zip(("query", "document"), vectors, strict=True):
+        for start in range(0, len(side.values), SEEN):
+            finite(name, side.values[start : start + SEEN], start)
     root = shared(client, folder)
     stored = [_on_disk(side.values, root) for side in vectors]
     found = _search(

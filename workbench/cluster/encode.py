@@ -58,7 +58,8 @@ def encode(
     Raises:
         BadArgument: no texts, ids of another length, a client or folder that does not serve, before
             any work; a text that cannot be encoded.
-        BadData: Parquet files without these columns; workers that load another encoder.
+        BadData: Parquet files without these columns or without rows, an id that is missing or comes
+            twice; workers that load another encoder.
 
     Example:
         >>> import tempfile
@@ -175,10 +176,29 @@ def _parquet(source: Path) -> list[Path]:
 
 
 def _ids_in(paths: list[Path]) -> Ids:
+    """One id per row of the files.
+
+    Raises:
+        BadData: no rows, a row without an id, an id twice.
+    """
     import pyarrow.parquet as pq
 
-    columns = [pq.read_table(path, columns=["id"]).column("id").to_pylist() for path in paths]
-    return np.array([str(name) for column in columns for name in column], dtype=object)
+    names: list[str] = []
+    seen: set[str] = set()
+    problems = []
+    for path in paths:
+        for place, name in enumerate(pq.read_table(path, columns=["id"]).column("id").to_pylist()):
+            if name is None:
+                problems.append(f"{path.name}: row {place} has no id")
+            elif str(name) in seen:
+                problems.append(f"{path.name}: row {place} has id {str(name)!r} again")
+            seen.add(str(name))
+            names.append(str(name))
+    if not names:
+        problems.append(f"{', '.join(path.name for path in paths[:5])}: no rows")
+    if problems:
+        raise BadData("texts", problems, "Give every row an id of its own.")
+    return np.array(names, dtype=object)
 
 
 def _write_texts(path: Path, texts: list[str], *, rows: int) -> None:

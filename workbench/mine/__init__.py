@@ -2,6 +2,7 @@
 
 from workbench.mine.bm25 import BM25, bm25, bm25_top_k
 from workbench.mine.choose import choose
+from workbench.mine.clusters import bisect, kmeans
 from workbench.mine.dense import Dense, dense
 from workbench.mine.exact import top_k
 from workbench.mine.export import to_dataset, to_parquet
@@ -29,6 +30,7 @@ __all__ = [
     "WhatIf",
     "WithinCluster",
     "apply_rules",
+    "bisect",
     "bm25",
     "bm25_top_k",
     "choose",
@@ -39,6 +41,7 @@ __all__ = [
     "fuse",
     "hard_negatives",
     "hardness",
+    "kmeans",
     "nearest",
     "random",
     "report",

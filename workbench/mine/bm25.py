@@ -230,7 +230,11 @@ class BM25:
         check_choice("exclude", self.exclude, EXCLUDE)
 
     def __call__(
-        self, collection: Collection, vectors: tuple[Vectors, Vectors] | None = None
+        self,
+        collection: Collection,
+        vectors: tuple[Vectors, Vectors] | None = None,
+        *,
+        known: KnownPositives | None = None,
     ) -> Candidates:
         """Mine a collection, by its texts; vectors are not looked at. Rules follow."""
         return bm25(
@@ -240,4 +244,5 @@ class BM25:
             k1=self.k1,
             b=self.b,
             exclude=self.exclude,
+            known=known,
         )

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workbench.errors import BadArgument, check_choice, check_count, check_number
-from workbench.mine.draw import keys, numbers
-from workbench.mine.hardness import share_of_positive_score
+from workbench.mine.draw import check_seed, keys, numbers
+from workbench.mine.hardness import share_of_positive_score, told
 from workbench.types import Candidates, Floats, Ints
 
 Bools = NDArray[np.bool_]
@@ -25,6 +25,28 @@ Window = tuple[int, int | None]
 HOW = ("top", "random", "banded")
 WINDOW_ON = ("kept", "found")
 _rows = 65_536
+
+
+def check_window(window: object, num_negatives: int) -> None:
+    """Refuse a window of ranks that cannot be; `choose` and the samplers ask it alike.
+
+    Args:
+        window: (ranks to skip, last rank or None).
+        num_negatives: that it must have room for.
+
+    Raises:
+        BadArgument: as said.
+    """
+    if not isinstance(window, tuple) or len(window) != 2:
+        wanted = "it must be (ranks to skip, last rank or None)"
+        raise BadArgument("window", window, wanted, "Try (10, 60), or (0, None) for all.")
+    check_count("window[0]", window[0], at_least=0, mend="Try 0, which skips none.")
+    if window[1] is None:
+        return
+    check_count("window[1]", window[1], mend="Try None, which has no end.")
+    if window[1] - window[0] < num_negatives:
+        wanted = f"it must hold at least num_negatives ({num_negatives}) ranks"
+        raise BadArgument("window", window, wanted, "Widen it, or ask for fewer.")
 
 
 def check_choice_of(
@@ -44,18 +66,10 @@ def check_choice_of(
     check_count("num_negatives", num_negatives, mend="Try 5.")
     check_choice("window_on", window_on, WINDOW_ON)
     check_choice("how", how, HOW)
-    check_count("seed", seed, at_least=0, mend="Try 0.")
-    if not isinstance(window, tuple) or len(window) != 2:
-        wanted = "it must be (ranks to skip, last rank or None)"
-        raise BadArgument("window", window, wanted, "Try (10, 60), or (0, None) for all.")
-    check_count("window[0]", window[0], at_least=0, mend="Try 0, which skips none.")
-    if window[1] is not None:
-        check_count("window[1]", window[1], mend="Try None, which has no end.")
-        if window[1] - window[0] < num_negatives:
-            wanted = f"it must hold at least num_negatives ({num_negatives}) ranks"
-            raise BadArgument("window", window, wanted, "Widen it, or ask for fewer.")
-    if isinstance(bands, int):
-        check_count("bands", bands, mend="Try 4.")
+    check_seed(seed)
+    check_window(window, num_negatives)
+    if not isinstance(bands, Sequence):
+        check_count("bands", bands, mend="Try 4, or edges such as (0.5, 0.7, 0.9).")
         return
     edges = list(bands)
     for edge in edges:
@@ -97,7 +111,8 @@ def choose(
     Returns:
         (query, num_negatives) candidates in the order of the list, with their raw ranks, scores
         and weights. `recipe["choice"]` says what was asked, how many were chosen, how many queries
-        came out short and by how many.
+        came out short and by how many; `recipe["hardness"]` what `hardness(before_choice=True)`
+        shows.
 
     Raises:
         BadArgument: a count, a word, or a window too small for num_negatives.
@@ -118,6 +133,7 @@ def choose(
     count = len(candidates.docs)
     columns = np.full((count, num_negatives), -1, dtype=np.int64)
     of_query, of_doc = _keys(candidates, seed) if how != "top" else (None, None)
+    bands = bands if isinstance(bands, Sequence) else int(bands)
     tally = _Tally(bands if how == "banded" else 0)
     share = share_of_positive_score(candidates)
     for start in range(0, count, _rows):
@@ -252,5 +268,9 @@ def _narrow(candidates: Candidates, columns: Ints, asked: dict[str, Any]) -> Can
         scores=take(candidates.scores, -np.inf),
         ranks=take(candidates.ranks, 0),
         weight=take(candidates.weight, 0),
-        recipe={**candidates.recipe, "choice": choice},
+        recipe={
+            **candidates.recipe,
+            "hardness": candidates.recipe.get("hardness") or told(candidates),
+            "choice": choice,
+        },
     )

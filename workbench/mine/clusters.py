@@ -17,6 +17,8 @@ HELD = 4 * 2**30
 """Bytes of unit vectors above which they are held in half precision."""
 POINTS = 256
 """Rows per cluster that k-means is fitted on; the others are only assigned."""
+FALLS = 32
+"""Nearest open centres that a row which was turned away everywhere keeps in mind."""
 CHOICES = 16
 """Nearest centres that a row asks in turn when clusters have one size."""
 
@@ -137,24 +139,55 @@ def _one_size(vectors: Floats, centres: Floats, nearest: Ints, cosines: Floats) 
 
 
 def _place(vectors: Floats, centres: Floats, labels: Ints, room: Ints) -> None:
-    """Give rows that no asked centre took to the nearest that still has room; in place."""
-    while True:
-        left = np.flatnonzero(labels < 0)
-        free = room - np.bincount(labels[labels >= 0], minlength=len(centres))
-        open_ = np.flatnonzero(free > 0)
-        if not len(left) or not len(open_):
-            return
-        best = np.empty(len(left), dtype=np.int64)
-        score = np.empty(len(left), dtype=np.float32)
-        for start in range(0, len(left), ROWS // 16):
-            some = slice(start, start + ROWS // 16)
-            cosines = _unit(vectors[left[some]]) @ centres[open_].T
-            best[some], score[some] = cosines.argmax(axis=1), cosines.max(axis=1)
+    """Give rows that no asked centre took to the nearest that still has room; in place.
+
+    Every row knows its nearest open centres in order, and falls through those that fill up; it
+    looks at the centres again only when none of them is left.
+    """
+    left = np.flatnonzero(labels < 0)
+    free = room - np.bincount(labels[labels >= 0], minlength=len(centres))
+    wide = min(FALLS, len(centres))
+    nearest = np.empty((len(left), wide), dtype=np.int32)
+    cosines = np.empty((len(left), wide), dtype=np.float32)
+    turn = np.full(len(left), wide)
+    while len(left) and (free > 0).any():
+        _look(vectors, centres, free, left, nearest, cosines, turn)
+        rows = np.arange(len(left))
+        best, score = nearest[rows, turn], cosines[rows, turn]
         order = np.lexsort((left, -score, best))
-        first = np.searchsorted(best[order], np.arange(len(open_)))
+        first = np.searchsorted(best[order], np.arange(len(centres)))
         within = np.arange(len(order)) - first[best[order]]
-        taken = order[within < free[open_[best[order]]]]
-        labels[left[taken]] = open_[best[taken]]
+        taken = order[within < free[best[order]]]
+        labels[left[taken]] = best[taken]
+        free -= np.bincount(best[taken], minlength=len(centres))
+        stay = np.ones(len(left), dtype=np.bool_)
+        stay[taken] = False
+        left, nearest, cosines, turn = left[stay], nearest[stay], cosines[stay], turn[stay]
+
+
+def _look(
+    vectors: Floats, centres: Floats, free: Ints, left: Ints,
+    nearest: NDArray[np.int32], cosines: Floats, turn: Ints,
+) -> None:  # fmt: skip
+    """Each row's turn moves to its nearest open centre; who has none left asks all; in place."""
+    wide = nearest.shape[1]
+    falling = np.flatnonzero(turn < wide)
+    while len(falling):
+        falling = falling[free[nearest[falling, turn[falling]]] <= 0]
+        turn[falling] += 1
+        falling = falling[turn[falling] < wide]
+    open_ = np.flatnonzero(free > 0).astype(np.int32)
+    asking = np.flatnonzero(turn >= wide)
+    some_open = min(wide, len(open_))
+    for start in range(0, len(asking), ROWS // 16):
+        some = asking[start : start + ROWS // 16]
+        scores = _unit(vectors[left[some]]) @ centres[open_].T
+        places = np.argpartition(-scores, some_open - 1, axis=1)[:, :some_open]
+        values = np.take_along_axis(scores, places, axis=1)
+        order = np.lexsort((places, -values), axis=1)
+        turn[some] = wide - some_open
+        nearest[some, wide - some_open :] = open_[np.take_along_axis(places, order, axis=1)]
+        cosines[some, wide - some_open :] = np.take_along_axis(values, order, axis=1)
 
 
 def bisect(vectors: Floats, *, size: int, seed: int = 0, iterations: int = 10) -> Ints:

@@ -71,6 +71,7 @@ def dense(
         BadData: vectors of other texts, or not finite.
 
     Example:
+        >>> import numpy as np
         >>> from workbench.data import from_rows
         >>> demo = from_rows([{"query": c, "positive": c + c} for c in "abc"], name="demo")
         >>> eye = np.eye(3, dtype=np.float32)
@@ -143,6 +144,8 @@ class Dense:
         index: "auto", "flat", "ivf", "ivf_pq" or "hnsw".
         recall: wanted share of the true k.
         seed: of the index.
+        devices: where to multiply.
+        checkpoint: folder of this one search, in which finished blocks of queries are kept.
     """
 
     k: int = 30
@@ -150,6 +153,8 @@ class Dense:
     index: str = "auto"
     recall: float = 0.98
     seed: int = 0
+    devices: tuple[str, ...] | None = None
+    checkpoint: str | Path | None = None
 
     def __post_init__(self) -> None:
         check_count("k", self.k, mend="Try 30.")
@@ -157,7 +162,11 @@ class Dense:
         check_search(self.index, self.recall, self.seed)
 
     def __call__(
-        self, collection: Collection, vectors: tuple[Vectors, Vectors] | None = None
+        self,
+        collection: Collection,
+        vectors: tuple[Vectors, Vectors] | None = None,
+        *,
+        known: KnownPositives | None = None,
     ) -> Candidates:
         """Mine a collection; rules follow with `apply_rules`."""
         return dense(
@@ -168,4 +177,7 @@ class Dense:
             index=self.index,
             recall=self.recall,
             seed=self.seed,
+            known=known,
+            devices=self.devices,
+            checkpoint=self.checkpoint,
         )

@@ -13,12 +13,24 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from workbench.errors import BadArgument, check_count
 from workbench.types import Ids, Ints
 
 Keys = NDArray[np.uint64]
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _FIRST = np.uint64(0xBF58476D1CE4E5B9)
 _SECOND = np.uint64(0x94D049BB133111EB)
+
+
+def check_seed(seed: int) -> None:
+    """Refuse what is no seed of these draws: they are of 64 bits.
+
+    Raises:
+        BadArgument: below 0, or 2**64 and more.
+    """
+    check_count("seed", seed, at_least=0, mend="Try 0.")
+    if seed >= 2**64:
+        raise BadArgument("seed", seed, "it must be < 2**64", "Try 0.")
 
 
 def mix(numbers: Keys) -> Keys:

@@ -59,6 +59,17 @@ def finite(name: str, rows: Floats, start: int) -> None:
         )
 
 
+def finite_sides(queries: Floats, docs: Floats) -> None:
+    """Refuse a pair of sides of which one is not finite, read block by block.
+
+    Raises:
+        BadData: the side and the rows.
+    """
+    for name, rows in (("query", queries), ("document", docs)):
+        for start in range(0, len(rows), QUERIES):
+            finite(name, rows[start : start + QUERIES], start)
+
+
 def top_k(
     queries: Floats,
     docs: Floats,
@@ -164,9 +175,15 @@ def _devices(devices: Sequence[str] | None) -> list[str]:
     for device in devices:
         try:
             torch.device(device)
-        except RuntimeError as error:
+        except (RuntimeError, TypeError) as error:
             wanted = "each must be a device of torch"
             raise BadArgument("devices", device, wanted, "Try 'cpu' or 'cuda:0'.") from error
+    cuda = [device for device in devices if torch.device(device).type == "cuda"]
+    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    for device in cuda:
+        if (torch.device(device).index or 0) >= there:
+            wanted = f"this machine has {there} GPUs that torch can use"
+            raise BadArgument("devices", device, wanted, "Try ['cpu'], or None.")
     return list(devices)
 
 

@@ -38,6 +38,10 @@ class _Source:
         """(pair,) the score of every labelled pair."""
         if self.positive_scores is not None:
             wanted = (len(self.pairs),)
+            given: object = self.positive_scores
+            if not isinstance(given, np.ndarray):
+                kind = "it must be an array of numbers"
+                raise BadArgument("positive_scores", given, kind, "Use numpy.asarray.")
             if self.positive_scores.shape != wanted:
                 raise BadArgument(
                     "positive_scores", self.positive_scores.shape,
@@ -80,7 +84,8 @@ class _Table:
 
 def _cut(values: NDArray[Any], ends: Ints) -> list[list[Any]]:
     flat = values.tolist()
-    return [flat[start:end] for start, end in zip([0, *ends[:-1].tolist()], ends, strict=True)]
+    starts = [0, *ends.tolist()][: len(ends)]
+    return [flat[start:end] for start, end in zip(starts, ends.tolist(), strict=True)]
 
 
 def to_dataset(
@@ -169,6 +174,9 @@ def to_parquet(
     Returns:
         The path.
 
+    Raises:
+        BadArgument: the path is a folder, or see `to_dataset`.
+
     Example:
         >>> from tempfile import mkdtemp
         >>> from workbench.data import from_rows
@@ -180,6 +188,8 @@ def to_parquet(
     """
     import pyarrow.parquet as pq
 
+    if Path(path).is_dir():
+        raise BadArgument("path", str(path), "it is a folder", "Name a file, mined.parquet say.")
     made = to_dataset(
         collection,
         candidates,

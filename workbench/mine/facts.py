@@ -45,6 +45,8 @@ def check_facts(
     """
     from workbench.rules import check_rules
 
+    if not isinstance(rules, Sequence):
+        raise BadArgument("rules", rules, "it must be a list of rules", "Write rules=[Margin()].")
     facts = ["score", "positive_score", "rank"]
     if guide is not None:
         facts += ["guide", *(["guide_positive", "neighbour"] if collection is not None else [])]
@@ -69,13 +71,46 @@ def check_ids(what: str, wanted: Ids, given: Ids, mend: str) -> None:
         raise BadData(what, [problem], mend)
 
 
+def check_known(known: KnownPositives | None, wanted: tuple[int, int]) -> None:
+    """Refuse a graph of other (queries, documents) than there are.
+
+    Raises:
+        BadArgument: its shape, or it is no graph.
+    """
+    mend = "Pass KnownPositives.of(collection) of the collection that was mined."
+    if known is None:
+        return
+    if not isinstance(known, KnownPositives):
+        raise BadArgument("known", known, "it must be a KnownPositives", mend)
+    shape = (len(known.query_groups), len(known.doc_groups))
+    if shape != wanted:
+        raise BadArgument("known", shape, f"it must be of {wanted} queries and documents", mend)
+
+
+def check_pair(name: str, pair: object) -> None:
+    """Refuse what is no pair of vectors.
+
+    Raises:
+        BadArgument: what it is instead.
+    """
+    sides: list[object] = list(pair) if isinstance(pair, tuple | list) else []
+    if len(sides) == 2 and all(isinstance(side, Vectors) for side in sides):
+        return
+    kind = type(pair).__name__
+    if isinstance(pair, tuple | list):
+        kind += f" of {', '.join(type(side).__name__ for side in sides) or 'nothing'}"
+    wanted = "it must be a pair of Vectors (queries, documents)"
+    raise BadArgument(name, kind, wanted, "Pass encode_collection(encoder, collection).")
+
+
 def check_vectors(
     name: str, vectors: tuple[Vectors, Vectors], query_ids: Ids, doc_ids: Ids
 ) -> None:
     """Refuse a (query, document) pair of vectors that does not belong to these ids."""
     mend = "Encode the queries and the corpus of this very collection, in its order."
-    for side, wanted, given in zip(("query", "doc"), (query_ids, doc_ids), vectors, strict=True):
-        check_ids(f"{name} {side} vectors", wanted, given.ids, mend)
+    check_pair(name, vectors)
+    for side, ids, given in zip(("query", "doc"), (query_ids, doc_ids), vectors, strict=True):
+        check_ids(f"{name} {side} vectors", ids, given.ids, mend)
     widths = [given.values.shape[1] for given in vectors]
     if widths[0] != widths[1]:
         raise BadArgument(
@@ -139,13 +174,7 @@ class ListFacts:
             name: NamedScores(name, given, wanted) for name, given in (scores or {}).items()
         }
         self.known = known
-        if known is not None:
-            shape = (len(known.query_groups), len(known.doc_groups))
-            if shape != wanted:
-                raise BadArgument(
-                    "known", shape, f"it must be of {wanted} queries and documents",
-                    "Pass KnownPositives.of(collection) of the collection that was mined.",
-                )  # fmt: skip
+        check_known(known, wanted)
         self.said = None if verdicts is None else _said(verdicts, candidates)
 
     def chunks(self) -> Iterator[tuple[slice, Cells]]:

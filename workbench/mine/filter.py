@@ -56,7 +56,7 @@ def apply_rules(
 
     Returns:
         The same candidates with new weights; `recipe["rules"]` says per rule how many found
-        candidates it drops, and how many nobody else drops.
+        candidates it drops, and how many nobody else drops. An earlier choice's account goes.
 
     Raises:
         BadArgument: a rule lacks a fact, or scores do not fit; said before any work.
@@ -106,7 +106,11 @@ def weighed(
         alone[:, 0] += lost.sum(axis=(1, 2))
         alone[:, 1] += (lost & (lost.sum(axis=0) == 1)).sum(axis=(1, 2))
     weight[~there] = 0
-    recipe = {**candidates.recipe, **_account(candidates, rules, alone, weight)}
+    # What was chosen has other weights now, so the account of the choice holds no more.
+    old = {
+        key: value for key, value in candidates.recipe.items() if key not in ("choice", "hardness")
+    }
+    recipe = {**old, **_account(candidates, rules, alone, weight)}
     return replace(candidates, weight=weight, recipe=recipe)
 
 
@@ -178,10 +182,9 @@ def dropped_against(candidates: Candidates, truth: NDArray[np.bool_]) -> dict[st
     Raises:
         BadArgument: truth has another shape.
     """
-    if truth.shape != candidates.docs.shape:
-        raise BadArgument(
-            "truth", truth.shape, f"its shape must be {candidates.docs.shape}", "Align it."
-        )
+    shape = np.shape(truth)
+    if not isinstance(truth, np.ndarray) or shape != candidates.docs.shape:
+        raise BadArgument("truth", shape, f"its shape must be {candidates.docs.shape}", "Align it.")
     there = candidates.docs >= 0
     dropped = there & (candidates.weight <= 0)
     hits = float((dropped & truth).sum())

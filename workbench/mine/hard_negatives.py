@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from workbench.data.known import KnownPositives
 from workbench.mine.choose import Window, check_choice_of, choose
-from workbench.mine.facts import check_facts, check_ids, check_vectors
+from workbench.mine.facts import check_facts, check_ids, check_known, check_vectors
 from workbench.mine.filter import apply_rules
 from workbench.mine.miner import Miner, check_miner
-from workbench.mine.named import Scores
+from workbench.mine.named import Scores, check_scores
 from workbench.mine.rescore import PairScorer, check_scorer, rescore
 from workbench.types import Candidates, Collection, Vectors, Verdicts
 
@@ -39,8 +39,9 @@ def hard_negatives(
     """Mine every query's negatives: find, rescore, apply rules, choose.
 
     Rules are those of the losses; `report` shows what each dropped and how many queries came out
-    short, `hardness` how hard the rest is. To try other margins without searching again, keep the
-    list (`found = miner(collection, vectors)`) and ask `WhatIf`, or pass `found` here.
+    short, `hardness(..., before_choice=True)` how hard what was found, kept and chosen is. To try
+    other margins without searching again, keep the list (`found = miner(collection, vectors)`) and
+    ask `WhatIf`, or pass `found` here.
 
     Args:
         collection: queries, corpus and judgments.
@@ -50,7 +51,8 @@ def hard_negatives(
         rules: whatever `workbench.rules` holds. Those that ask for `score` see the miner's, or the
             cross-encoder's once it has rescored.
         guide: (query, document) vectors of a frozen model, for rules that ask for it.
-        known: the known-positive graph; None = that of the collection.
+        known: the known-positive graph that the miner leaves out and rules see; None = that of the
+            collection. Where the miner is a list already, it acts as the rule `KnownPositive()`.
         verdicts: what people said.
         scores: name -> further scores of pairs, see `apply_rules`.
         cross_encoder: given one, *every* candidate and labelled positive is rescored, whatever the
@@ -82,6 +84,8 @@ def hard_negatives(
     Breaks when: most relevant documents are unlabelled and no rule knows: what is hardest is then
     most often an answer.
     """
+    from workbench.rules import KnownPositive
+
     check_choice_of(
         num_negatives, window=window, window_on=window_on, how=how, bands=bands, seed=seed
     )
@@ -92,11 +96,17 @@ def hard_negatives(
         check_vectors("guide", guide, collection.query_ids, collection.doc_ids)
     if cross_encoder is not None:
         check_scorer("cross_encoder", cross_encoder)
+    wanted = (len(collection.query_ids), len(collection.doc_ids))
+    check_known(known, wanted)
+    check_scores(scores, wanted)
+    if not isinstance(miner, Candidates):
+        check_miner("miner", miner)
+    elif known is not None and not any(isinstance(rule, KnownPositive) for rule in rules):
+        rules = [*rules, KnownPositive()]
     if isinstance(miner, Candidates):
         found = miner
     else:
-        check_miner("miner", miner)
-        found = miner(collection, vectors)
+        found = miner(collection, vectors, known=known)
     mend = "Mine this very collection again."
     check_ids("candidates' queries", collection.query_ids, found.query_ids, mend)
     check_ids("candidates' documents", collection.doc_ids, found.doc_ids, mend)

@@ -13,25 +13,38 @@ individual rank learning methods" (constant 60).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from workbench.data.known import KnownPositives
 from workbench.errors import BadArgument, check_choice, check_count, check_number
 from workbench.mine.bm25 import BM25
 from workbench.mine.dense import Dense
-from workbench.mine.facts import check_ids
-from workbench.mine.miner import Miner, check_miner
+from workbench.mine.facts import check_ids, check_vectors
+from workbench.mine.miner import Miner, check_miner, given
+from workbench.mine.within_cluster import WithinCluster
 from workbench.registry import register
-from workbench.types import Candidates, Collection, Ints, Vectors
+from workbench.types import Candidates, Collection, Floats, Ints, Vectors
 
 Bools = NDArray[np.bool_]
 Doubles = NDArray[np.float64]
 HOW = ("reciprocal_rank", "weighted")
+ROWS = 4096
+"""Queries fused at once."""
 
 
-def _check(how: str, weights: Sequence[float] | None, lists: int, constant: float, k: int) -> None:
+def _check_lists(lists: object) -> None:
+    if not isinstance(lists, Sequence):
+        raise BadArgument("lists", lists, "it must be a list of Candidates", "Write fuse([a, b]).")
+    for one in lists:
+        if not isinstance(one, Candidates):
+            raise BadArgument("lists", one, "each must be Candidates", "Call the miner first.")
+
+
+def _check(how: str, given: Sequence[float] | None, lists: int, constant: float, k: int) -> None:
+    weights: object = given
     check_choice("how", how, HOW)
     check_count("k", k, mend="Try 30.")
     check_number("constant", constant, at_least=0, mend="Try 60.")
@@ -39,6 +52,9 @@ def _check(how: str, weights: Sequence[float] | None, lists: int, constant: floa
         raise BadArgument("miners", lists, "there must be at least two", "Add BM25(k=100), say.")
     if weights is None:
         return
+    if not isinstance(weights, Sequence):
+        wanted = "it must be a list of numbers"
+        raise BadArgument("weights", weights, wanted, "Give one each.")
     if len(weights) != lists:
         wanted = f"there must be {lists}, one per miner"
         raise BadArgument("weights", weights, wanted, "Give one each.")
@@ -86,6 +102,7 @@ def fuse(
 
     Breaks when: one list is poor: it pushes good candidates of the other down, whatever the rank.
     """
+    _check_lists(lists)
     _check(how, weights, len(lists), constant, k)
     first = lists[0]
     for other in lists[1:]:
@@ -93,10 +110,62 @@ def fuse(
         check_ids("the lists' queries", first.query_ids, other.query_ids, mend)
         check_ids("the lists' documents", first.doc_ids, other.doc_ids, mend)
     shares = np.ones(len(lists)) if weights is None else np.array(weights, dtype=np.float64)
-    count, wide = len(first.query_ids), len(first.doc_ids)
+    if how == "weighted":
+        _check_scores(lists)
+    count = len(first.query_ids)
+    table = np.full((count, k), -1, dtype=np.int64)
+    scores = np.full((count, k), -np.inf, dtype=np.float32)
+    positive = np.zeros(count, dtype=np.float32)
+    found_by = np.zeros(len(lists) + 1, dtype=np.int64)
+    for start in range(0, count, ROWS):
+        rows = slice(start, start + ROWS)
+        some = [_part(one, rows) for one in lists]
+        cell, docs, fused, times, positive[rows] = _fused(some, shares, how, constant, k)
+        table[rows][cell], scores[rows][cell] = docs, fused
+        found_by += np.bincount(times, minlength=len(found_by))
+    recipe = {
+        "collection": first.recipe.get("collection"),
+        "k": k,
+        "how": how,
+        "weights": shares.tolist(),
+        **({"constant": constant} if how == HOW[0] else {}),
+        "lists": [{"miner": one.miner, **one.recipe} for one in lists],
+        "found_by": {str(n): int(m) for n, m in enumerate(found_by) if m},
+    }
+    return Candidates(
+        query_ids=first.query_ids,
+        doc_ids=first.doc_ids,
+        docs=table,
+        scores=scores,
+        ranks=np.where(table >= 0, np.arange(1, k + 1), 0).astype(np.int32),
+        weight=(table >= 0).astype(np.float32),
+        positive_scores=positive,
+        miner="hybrid",
+        recipe=recipe,
+    )
+
+
+def _part(one: Candidates, rows: slice) -> Candidates:
+    """The list of some queries."""
+    return replace(
+        one,
+        query_ids=one.query_ids[rows],
+        docs=one.docs[rows],
+        scores=one.scores[rows],
+        ranks=one.ranks[rows],
+        weight=one.weight[rows],
+        positive_scores=one.positive_scores[rows],
+    )
+
+
+def _fused(
+    lists: Sequence[Candidates], shares: Doubles, how: str, constant: float, k: int
+) -> tuple[tuple[Ints, Ints], Ints, Floats, Ints, Floats]:
+    """(row, rank) of the k best of every query, their documents, scores, and in how many lists."""
+    wide = len(lists[0].doc_ids)
     cells: list[Ints] = []
     values: list[Doubles] = []
-    positive = np.zeros(count)
+    positive = np.zeros(len(lists[0].docs))
     for one, share in zip(lists, shares, strict=True):
         parts, of_positive = _ranked(one, constant) if how == HOW[0] else _stretched(one)
         rows, columns = np.nonzero(_kept(one))
@@ -111,31 +180,15 @@ def fuse(
     rows, docs, fused, times = rows[order], docs[order], fused[order], times[order]
     rank = np.arange(len(rows)) - np.searchsorted(rows, rows)
     kept = rank < k
-    seen, how_many = np.unique(times[kept], return_counts=True)
-    recipe = {
-        "collection": first.recipe.get("collection"),
-        "k": k,
-        "how": how,
-        "weights": shares.tolist(),
-        **({"constant": constant} if how == HOW[0] else {}),
-        "lists": [{"miner": one.miner, **one.recipe} for one in lists],
-        "found_by": {str(n): int(m) for n, m in zip(seen, how_many, strict=True)},
-    }
-    table = np.full((count, k), -1, dtype=np.int64)
-    scores = np.full((count, k), -np.inf, dtype=np.float32)
     cell = (rows[kept], rank[kept])
-    table[cell], scores[cell] = docs[kept], fused[kept]
-    return Candidates(
-        query_ids=first.query_ids,
-        doc_ids=first.doc_ids,
-        docs=table,
-        scores=scores,
-        ranks=np.where(table >= 0, np.arange(1, k + 1), 0).astype(np.int32),
-        weight=(table >= 0).astype(np.float32),
-        positive_scores=positive.astype(np.float32),
-        miner="hybrid",
-        recipe=recipe,
-    )
+    return cell, docs[kept], fused[kept], times[kept], positive.astype(np.float32)
+
+
+def _check_scores(lists: Sequence[Candidates]) -> None:
+    for one in lists:
+        if not np.isfinite(one.scores[_kept(one)]).all():
+            wanted = "'weighted' needs scores, and it has none"
+            raise BadArgument("lists", one, wanted, "Use how='reciprocal_rank'.")
 
 
 def _kept(one: Candidates) -> Bools:
@@ -157,9 +210,6 @@ def _ranked(one: Candidates, constant: float) -> tuple[Doubles, Doubles]:
 def _stretched(one: Candidates) -> tuple[Doubles, Doubles]:
     """Scores of every query from 0, its smallest, to 1, its largest; the positive's likewise."""
     kept = _kept(one)
-    if not np.isfinite(one.scores[kept]).all():
-        wanted = "'weighted' needs scores, and it has none"
-        raise BadArgument("lists", one, wanted, "Use how='reciprocal_rank'.")
     scores = one.scores.astype(np.float64)
     low = np.where(kept, scores, np.inf).min(axis=1, initial=np.inf)
     high = np.where(kept, scores, -np.inf).max(axis=1, initial=-np.inf)
@@ -171,6 +221,15 @@ def _stretched(one: Candidates) -> tuple[Doubles, Doubles]:
     of_positive = np.where(some, np.maximum((positive - low) / wide, 0), 0.0)
     stretched = (np.where(kept, scores, 0.0) - low[:, None]) / wide[:, None]
     return stretched, np.where(np.isnan(positive), np.nan, of_positive)
+
+
+def _wanting(miners: Sequence[Miner]) -> bool:
+    """Does one of them need vectors? Said before the others have searched."""
+    return any(
+        _wanting(miner.miners) if isinstance(miner, Hybrid)
+        else isinstance(miner, Dense | WithinCluster)
+        for miner in miners
+    )  # fmt: skip
 
 
 def _default() -> tuple[Miner, ...]:
@@ -197,16 +256,27 @@ class Hybrid:
     constant: float = 60.0
 
     def __post_init__(self) -> None:
+        miners: object = self.miners
+        if not isinstance(miners, Sequence):
+            wanted = "it must be a tuple of miners"
+            raise BadArgument("miners", miners, wanted, "Write (Dense(k=100), BM25(k=100)).")
         for miner in self.miners:
             check_miner("miners", miner)
         _check(self.how, self.weights, len(self.miners), self.constant, self.k)
 
     def __call__(
-        self, collection: Collection, vectors: tuple[Vectors, Vectors] | None = None
+        self,
+        collection: Collection,
+        vectors: tuple[Vectors, Vectors] | None = None,
+        *,
+        known: KnownPositives | None = None,
     ) -> Candidates:
         """Mine a collection with every miner; those that need vectors all get the same."""
+        if _wanting(self.miners):
+            sides = given(vectors, "hybrid")
+            check_vectors("mining", sides, collection.query_ids, collection.doc_ids)
         return fuse(
-            [miner(collection, vectors) for miner in self.miners],
+            [miner(collection, vectors, known=known) for miner in self.miners],
             k=self.k,
             how=self.how,
             weights=self.weights,

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from workbench import files
-from workbench.errors import check_choice, check_count, check_number
+from workbench.errors import BadData, check_choice, check_count, check_number
 from workbench.mine import ivf, overfetch
 from workbench.mine.exact import checked, finite, made_of, top_k
 from workbench.mine.ranking import Excluded
@@ -30,6 +31,9 @@ GPU_WORK = 1e14
 """The same on a GPU."""
 MOST_OF_ALL = 0.4
 """Share of documents that lists may look at before the exact search is the better one."""
+DAMAGED = "Delete the folder of lists, and the search makes them again."
+TIE = 1e-6
+"""Scores nearer than this are equal: one document is as good as the other."""
 Account = dict[str, Any]
 
 
@@ -112,7 +116,7 @@ def nearest(
     """The k documents of largest inner product, exactly or nearly, and an account of the search.
 
     An index looks ever further until, on 200 queries that are also searched exactly, it finds the
-    wanted share of the true k (less one standard error), or can look no further. Scores are inner
+    wanted share of the true k (less two standard errors), or can look no further. Scores are inner
     products of the vectors themselves, whatever the index holds; excluded cells are never found
     and cost other queries nothing.
 
@@ -207,9 +211,9 @@ class _Nearest:
         size = min(SAMPLE, len(queries))
         self.sample = np.sort(rng.choice(len(queries), size=size, replace=False))
 
-    def _truth(self) -> Ints:
+    def _truth(self) -> tuple[Floats, Ints]:
         cells = None if self.excluded.cells is None else self.excluded.cells[self.sample]
-        return top_k(self.queries[self.sample], self.docs, k=self.k, exclude=cells)[1]
+        return top_k(self.queries[self.sample], self.docs, k=self.k, exclude=cells)
 
     def _account(self, found: float, *, reached: bool, **more: Any) -> Account:
         told = {"recall": found, "wanted": self.recall, "reached": reached}
@@ -217,8 +221,10 @@ class _Nearest:
 
     def by_lists(self, checkpoint: Path | None) -> tuple[ivf.Search, Account]:
         """Inverted lists; those of a checkpoint are taken up again."""
-        truth = self._truth()  # first: it refuses documents that are not finite
-        lists = _kept(checkpoint, lambda: ivf.build(
+        # First: it refuses documents that are not finite. Equal documents stand in one list, so
+        # that here a tie at the k-th place is no miss.
+        truth = self._truth()[1]
+        lists = _kept(checkpoint, len(self.docs), lambda: ivf.build(
             self.docs, lists=lists_for(len(self.docs)), seed=self.seed
         ))  # fmt: skip
         some = np.array(self.queries[self.sample], dtype=np.float32)
@@ -230,7 +236,7 @@ class _Nearest:
 
     def by_library(self, kind: str) -> tuple[overfetch.Search, Account]:
         """An index of faiss that looks further until recall is reached."""
-        truth = self._truth()  # first: it refuses documents that are not finite
+        truth = self._truth()[0]  # first: it refuses documents that are not finite
         index: overfetch.Graph | overfetch.Codes
         if kind == "hnsw":
             index = overfetch.Graph(self.docs, self.k)
@@ -243,9 +249,9 @@ class _Nearest:
         times = 1
         for looks, times in index.efforts():
             trial = overfetch.Search(index.index, some, self.docs, left_out, self.k, times)
-            places = trial(slice(0, len(some)), lambda: None)[1]
-            found, error = _recall(places, truth)
-            reached = found - error >= self.recall
+            scores = trial(slice(0, len(some)), lambda: None)[0]
+            found, error = _recall(scores, truth)
+            reached = found - 2 * error >= self.recall
             account = self._account(found, reached=reached, parts=1, **looks)
             if reached:
                 break
@@ -255,19 +261,24 @@ class _Nearest:
         return search, account
 
 
-def _recall(places: Ints, truth: Ints) -> tuple[float, float]:
-    """Mean share of the true neighbours that were found, and its standard error."""
-    step = int(truth.max(initial=0)) + 1
-    rows = np.arange(len(truth))[:, None] * step
-    hit = np.isin(rows + truth, (rows + places)[(places >= 0) & (places < step)]) & (truth >= 0)
-    there = (truth >= 0).sum(axis=1)
-    share = hit[there > 0].sum(axis=1) / there[there > 0]
+def _recall(scores: Floats, truth: Floats) -> tuple[float, float]:
+    """Mean share of places filled as well as by the true neighbours, and its standard error.
+
+    Whatever scores as high as the true k-th is a hit: which of several equal documents stands there
+    is not a question of recall.
+    """
+    there = np.isfinite(truth)
+    size = there.sum(axis=1)
+    some = size > 0
+    least = np.where(there, truth, np.inf).min(axis=1, initial=np.inf)[:, None]
+    hits = (np.isfinite(scores) & (scores >= least - TIE)).sum(axis=1)
+    share = np.minimum(hits, size)[some] / size[some]
     if not len(share):
         return 1.0, 0.0
     return float(share.mean()), float(share.std() / np.sqrt(len(share)))
 
 
-def _kept(checkpoint: Path | None, make: Callable[[], ivf.Lists]) -> ivf.Lists:
+def _kept(checkpoint: Path | None, docs: int, make: Callable[[], ivf.Lists]) -> ivf.Lists:
     """The lists of a checkpoint, or new ones, kept there."""
     if checkpoint is None:
         return make()
@@ -277,7 +288,17 @@ def _kept(checkpoint: Path | None, make: Callable[[], ivf.Lists]) -> ivf.Lists:
         with files.atomic_folder(folder) as temporary:
             np.save(temporary / "centres.npy", lists.centres, allow_pickle=False)
             np.save(temporary / "labels.npy", lists.labels, allow_pickle=False)
-    centres, labels = (
-        np.load(folder / f"{name}.npy", allow_pickle=False) for name in ("centres", "labels")
-    )
+    centres, labels = (_read(folder / f"{name}.npy") for name in ("centres", "labels"))
+    shapes = [centres.ndim, labels.shape]
+    inside = labels.dtype.kind == "i" and 0 <= labels.min(initial=0) <= labels.max(initial=0)
+    if shapes != [2, (docs,)] or not inside or labels.max(initial=0) >= len(centres):
+        problem = f"centres {centres.shape} and labels {labels.shape} do not fit {docs:,} documents"
+        raise BadData(str(folder), [problem], DAMAGED)
     return ivf.Lists(centres=centres, labels=labels)
+
+
+def _read(path: Path) -> NDArray[Any]:
+    try:
+        return np.asarray(np.load(path, allow_pickle=False))
+    except (ValueError, OSError, EOFError) as error:
+        raise BadData(str(path), [str(error)], DAMAGED) from error

@@ -128,7 +128,8 @@ def _centres(rows: Floats, count: int, seed: int) -> Floats:
 def _shares(sizes: Ints, lists: int) -> Ints:
     """Lists of each group: in proportion to its size, and together as many as there are to be."""
     upto = np.round(np.cumsum(sizes) * (lists / sizes.sum())).astype(np.int64)
-    return np.diff(upto, prepend=0)
+    shares: Ints = np.diff(upto, prepend=0)
+    return shares
 
 
 def probes_needed(
@@ -143,7 +144,7 @@ def probes_needed(
         lists: the index.
         queries: (query, dim) a sample.
         truth: (query, k) their true neighbours, -1 where there are fewer.
-        recall: wanted share; the mean over queries less its standard error must reach it.
+        recall: wanted share; the mean over queries less two standard errors must reach it.
 
     Returns:
         (lists to look into, recall there on the sample, share of documents looked at).
@@ -162,7 +163,7 @@ def probes_needed(
     share = np.cumsum(found[:, :count], axis=1) / size
     share = share[there.any(axis=1)] if there.any() else np.ones((1, count))
     mean = share.mean(axis=0)
-    sure = mean - share.std(axis=0) / np.sqrt(len(share))
+    sure = mean - 2 * share.std(axis=0) / np.sqrt(len(share))
     probes = int(np.argmax(sure >= min(recall, sure[-1]))) + 1
     sizes = np.diff(lists.ends)[looked].cumsum(axis=1).mean(axis=0) / len(lists.labels)
     return probes, float(mean[probes - 1]), float(sizes[probes - 1])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
+from workbench.data.known import KnownPositives
 from workbench.errors import BadArgument
+from workbench.mine.facts import check_pair
 from workbench.types import Candidates, Collection, Vectors
 
 
@@ -17,13 +19,18 @@ class Miner(Protocol):
     """
 
     def __call__(
-        self, collection: Collection, vectors: tuple[Vectors, Vectors] | None = None
+        self,
+        collection: Collection,
+        vectors: tuple[Vectors, Vectors] | None = None,
+        *,
+        known: KnownPositives | None = None,
     ) -> Candidates:
         """Mine a collection.
 
         Args:
             collection: queries, corpus and judgments.
             vectors: (query, document) vectors in the collection's order.
+            known: the known-positive graph that `exclude` goes by; None = that of the collection.
         """
         ...
 
@@ -47,9 +54,10 @@ def given(vectors: tuple[Vectors, Vectors] | None, miner: str) -> tuple[Vectors,
     """The vectors, or a refusal that says who needs them.
 
     Raises:
-        BadArgument: there are none.
+        BadArgument: there are none, or it is no pair.
     """
     if vectors is None:
         wanted = f"{miner} needs (query vectors, document vectors)"
         raise BadArgument("vectors", None, wanted, "Pass vectors=encode_collection(...).")
+    check_pair("vectors", vectors)
     return vectors

@@ -27,6 +27,20 @@ BUILT_IN = (
 """Facts that a user's score may not be called."""
 
 
+def check_scores(scores: Scores | None, shape: tuple[int, int]) -> None:
+    """Refuse scores that do not fit.
+
+    Args:
+        scores: name -> table or function.
+        shape: (queries, documents) there are.
+
+    Raises:
+        BadArgument: what `NamedScores` refuses.
+    """
+    for name, given in (scores or {}).items():
+        NamedScores(name, given, shape)
+
+
 class NamedScores:
     """One score of (query, document) pairs by position.
 

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from workbench.data.known import KnownPositives
 from workbench.errors import check_choice, check_count
-from workbench.mine.draw import Keys, keys, numbers
+from workbench.mine.draw import Keys, check_seed, keys, numbers
+from workbench.mine.exact import finite_sides
 from workbench.mine.facts import check_vectors
 from workbench.mine.ranking import (
     EXCLUDE,
@@ -130,6 +131,7 @@ def listed(
     if vectors is not None:
         check_vectors("mining", vectors, collection.query_ids, collection.doc_ids)
         queries, docs = vectors[0].values, vectors[1].values
+        finite_sides(queries, docs)
         rows, columns = np.nonzero(places >= 0)
         pairs = np.stack([rows, places[rows, columns]], axis=1)
         scores[rows, columns] = pair_scores(pairs, queries, docs)
@@ -167,7 +169,7 @@ def random(
 
     Raises:
         BadArgument: an option is out of range.
-        BadData: vectors of other texts.
+        BadData: vectors of other texts, or not finite.
 
     Example:
         >>> from workbench.data import from_rows
@@ -178,7 +180,7 @@ def random(
     Breaks when: the corpus is large: nearly all that is drawn is too easy to teach anything.
     """
     check_count("k", k, mend="Try 30.")
-    check_count("seed", seed, at_least=0, mend="Try 0.")
+    check_seed(seed)
     cells = excluded(collection, exclude, known)
     places = draw(keys(collection.query_ids, seed), len(collection.doc_ids), k=k, exclude=cells)
     recipe = {"seed": seed, "exclude": exclude}
@@ -202,11 +204,17 @@ class Random:
 
     def __post_init__(self) -> None:
         check_count("k", self.k, mend="Try 30.")
-        check_count("seed", self.seed, at_least=0, mend="Try 0.")
+        check_seed(self.seed)
         check_choice("exclude", self.exclude, EXCLUDE)
 
     def __call__(
-        self, collection: Collection, vectors: tuple[Vectors, Vectors] | None = None
+        self,
+        collection: Collection,
+        vectors: tuple[Vectors, Vectors] | None = None,
+        *,
+        known: KnownPositives | None = None,
     ) -> Candidates:
         """Mine a collection; vectors, where there are any, only score what was drawn."""
-        return random(collection, k=self.k, seed=self.seed, exclude=self.exclude, vectors=vectors)
+        return random(
+            collection, k=self.k, seed=self.seed, exclude=self.exclude, known=known, vectors=vectors
+        )

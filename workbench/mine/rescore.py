@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from workbench.errors import BadArgument, BadData, check_count
 from workbench.mine.facts import check_ids
 from workbench.mine.ranking import weakest
+from workbench.mine.resume import Tick, claim, in_blocks, rows_fingerprint
 from workbench.types import Candidates, Collection, Floats, Ints
 
 _pairs = 65_536
@@ -39,7 +41,12 @@ def check_scorer(argument: str, scorer: object) -> None:
 
 
 def rescore(
-    candidates: Candidates, collection: Collection, scorer: PairScorer, *, depth: int | None = None
+    candidates: Candidates,
+    collection: Collection,
+    scorer: PairScorer,
+    *,
+    depth: int | None = None,
+    checkpoint: str | Path | None = None,
 ) -> Candidates:
     """Score every candidate and every labelled positive again, and order by the new scores.
 
@@ -49,6 +56,9 @@ def rescore(
         scorer: of (query, document) texts; asked for each pair once, never for a place where no
             candidate is.
         depth: only the first so many of every query are looked at and stay; None = all.
+        checkpoint: folder in which finished blocks of 65,536 scores are kept, so that what was
+            interrupted goes on; other pairs' or another scorer's folder is refused. A scorer is
+            known by its `repr`: keep no folder of one whose weights have changed.
 
     Returns:
         (query, depth) candidates by falling new score, `positive_scores` those of the weakest
@@ -57,8 +67,9 @@ def rescore(
         `choose` goes.
 
     Raises:
-        BadArgument: not a scorer, or it answers another number of scores.
-        BadData: candidates of another collection, or a score that is not finite.
+        BadArgument: not a scorer, or it answers another number of scores; the checkpoint is of
+            other pairs.
+        BadData: candidates of another collection, a score that is not finite, a damaged checkpoint.
 
     Example:
         >>> from workbench.data import from_rows
@@ -83,7 +94,8 @@ def rescore(
     rows, columns = np.nonzero(weight > 0)
     pairs = collection.pairs
     asked = np.concatenate([np.stack([rows, docs[rows, columns]], axis=1), pairs])
-    told = _asked(collection, asked, scorer)
+    asked, of = _once(asked, len(collection.doc_ids))
+    told = _asked(collection, asked, scorer, None if checkpoint is None else Path(checkpoint))[of]
     scores = np.where(docs >= 0, np.float32(np.nan), np.float32(-np.inf)).astype(np.float32)
     scores[rows, columns] = told[: len(rows)]
     order = np.lexsort((docs, -scores, docs < 0), axis=1)
@@ -100,7 +112,7 @@ def rescore(
         positive_scores=weakest(pairs[:, 0], told[len(rows) :], len(docs)),
         miner=f"{candidates.miner}, rescored",
         recipe={
-            **candidates.recipe,
+            **{key: value for key, value in candidates.recipe.items() if key != "hardness"},
             "rescored_by": repr(scorer),
             "rescored": len(rows),
             "depth": docs.shape[1],
@@ -108,22 +120,39 @@ def rescore(
     )
 
 
-def _asked(collection: Collection, pairs: Ints, scorer: PairScorer) -> Floats:
-    from tqdm.auto import tqdm
+def _once(pairs: Ints, wide: int) -> tuple[Ints, Ints]:
+    """Every different pair once, in the order of its first place, and which one each place is."""
+    cells, first, of = np.unique(
+        pairs[:, 0] * wide + pairs[:, 1], return_index=True, return_inverse=True
+    )
+    turn = np.empty(len(cells), dtype=np.int64)
+    by_place = np.argsort(first, kind="stable")
+    turn[by_place] = np.arange(len(cells))
+    return pairs[first[by_place]], turn[of]
 
+
+def _asked(
+    collection: Collection, pairs: Ints, scorer: PairScorer, checkpoint: Path | None
+) -> Floats:
     queries, docs = collection.query_texts, collection.doc_texts
-    told = np.empty(len(pairs), dtype=np.float32)
-    starts = range(0, len(pairs), _pairs)
-    for start in tqdm(starts, desc="rescore", unit="block", disable=None, delay=2):
-        some = pairs[start : start + _pairs].tolist()
+
+    def score(rows: slice, tick: Tick) -> tuple[Floats, Ints]:
+        some = pairs[rows].tolist()
         answer = scorer.scores([queries[q] for q, _ in some], [docs[d] for _, d in some])
         if np.shape(answer) != (len(some),):
             wanted = f"{len(some):,} pairs need as many scores"
             raise BadArgument("scorer", np.shape(answer), wanted, "Return one per pair.")
-        told[start : start + _pairs] = answer
-    wrong = np.flatnonzero(~np.isfinite(told))
-    if len(wrong):
-        query, doc = pairs[wrong[0]]
-        problem = f"{collection.query_ids[query]!r}, {collection.doc_ids[doc]!r} has no number"
-        raise BadData("the new scores", [problem], "Score with dtype=torch.float32.")
-    return told
+        told = np.asarray(answer, dtype=np.float32)
+        wrong = np.flatnonzero(~np.isfinite(told))
+        if len(wrong):
+            query, doc = some[wrong[0]]
+            problem = f"{collection.query_ids[query]!r}, {collection.doc_ids[doc]!r} has no number"
+            raise BadData("the new scores", [problem], "Score with dtype=torch.float32.")
+        tick()
+        return told[:, None], pairs[rows, 1:]
+
+    if checkpoint is not None:
+        made_of = {"pairs": rows_fingerprint(pairs), "scorer": repr(scorer)}
+        claim(checkpoint, {**made_of, "collection": collection.fingerprint})
+    told, _ = in_blocks(score, len(pairs), 1, size=_pairs, label="rescore", checkpoint=checkpoint)
+    return told[:, 0]

@@ -130,10 +130,11 @@ class WhatIf:
 
         check_count("num_negatives", num_negatives, mend="Try 5.")
         self._check([rule, *also])
-        options = list(getattr(rule, "__dataclass_fields__", ()))
-        if not options:
+        given: object = rule
+        if not dataclasses.is_dataclass(given) or isinstance(given, type):
             wanted = "it must be a dataclass with options"
             raise BadArgument("rule", rule, wanted, "Write rules.Guide(margin=0.1).")
+        options = [field.name for field in dataclasses.fields(given)]
         check_choice("option", option, options)
         base: Any = rule
         tried: list[Rule] = [dataclasses.replace(base, **{option: value}) for value in values]

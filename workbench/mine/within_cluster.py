@@ -15,8 +15,8 @@ import numpy as np
 from workbench.data.known import KnownPositives
 from workbench.errors import BadArgument, check_choice, check_count
 from workbench.mine.clusters import kmeans
-from workbench.mine.draw import keys
-from workbench.mine.exact import top_k
+from workbench.mine.draw import check_seed, keys
+from workbench.mine.exact import finite_sides, top_k
 from workbench.mine.facts import Unit, check_vectors
 from workbench.mine.miner import given
 from workbench.mine.random import draw, listed
@@ -32,7 +32,7 @@ def _check(k: int, clusters: int, how: str, seed: int, exclude: str) -> None:
     check_count("k", k, mend="Try 30.")
     check_count("clusters", clusters, mend="Try the square root of the number of documents.")
     check_choice("how", how, HOW)
-    check_count("seed", seed, at_least=0, mend="Try 0.")
+    check_seed(seed)
     check_choice("exclude", exclude, EXCLUDE)
 
 
@@ -66,7 +66,7 @@ def within_cluster(
 
     Raises:
         BadArgument: an option out of range, more clusters than documents.
-        BadData: vectors of other texts.
+        BadData: vectors of other texts, or not finite.
 
     Example:
         >>> from workbench.data import from_rows
@@ -85,6 +85,7 @@ def within_cluster(
     if clusters > len(collection.doc_ids):
         wanted = f"there are {len(collection.doc_ids):,} documents"
         raise BadArgument("clusters", clusters, wanted, "Try their square root.")
+    finite_sides(query_vectors.values, doc_vectors.values)
     labels = kmeans(doc_vectors.values, clusters=clusters, seed=seed)
     own = _own_cluster(query_vectors, doc_vectors, labels, clusters)
     cells = excluded(collection, exclude, known)
@@ -152,11 +153,15 @@ class WithinCluster:
         _check(self.k, self.clusters, self.how, self.seed, self.exclude)
 
     def __call__(
-        self, collection: Collection, vectors: tuple[Vectors, Vectors] | None = None
+        self,
+        collection: Collection,
+        vectors: tuple[Vectors, Vectors] | None = None,
+        *,
+        known: KnownPositives | None = None,
     ) -> Candidates:
         """Mine a collection with these vectors."""
         queries, docs = given(vectors, "within_cluster")
         return within_cluster(
             collection, queries, docs, k=self.k, clusters=self.clusters, how=self.how,
-            seed=self.seed, exclude=self.exclude,
+            seed=self.seed, exclude=self.exclude, known=known,
         )  # fmt: skip

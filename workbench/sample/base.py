@@ -13,7 +13,13 @@ from numpy.typing import NDArray
 from workbench.data.known import KnownPositives
 from workbench.errors import BadArgument, BadData, check_count
 from workbench.files import fingerprint
-from workbench.sample.checks import checked_arrays, checked_negatives, checked_pairs
+from workbench.sample.checks import (
+    checked_arrays,
+    checked_epochs,
+    checked_negatives,
+    checked_pairs,
+    numbered,
+)
 from workbench.sample.composition import Columns, composition, purity
 from workbench.sample.drawing import Pool, Window, check_draw, preferred
 from workbench.sample.nearest import Sides, checked_sides, measured, own_graph
@@ -41,9 +47,9 @@ class Sampler(ABC):
         seed: of the order and of the negatives drawn, together with the epoch.
         drop_last: yield batches of `batch_size` rows only; the other rows are in `left_out`.
         known: the known-positive graph; with it the report counts the false negatives inside.
-        negatives: mined candidates; those of weight > 0 are used.
+        negatives: mined candidates, of which those of weight > 0 are used, in the list's order.
         num_negatives: how many per row, usually 1 to 8.
-        draw: which: "top" = the best-ranked; "random"; "margin_bins" = spread evenly over
+        draw: which: "top" = the first of the list; "random"; "margin_bins" = spread evenly over
             positive score minus negative score.
         window: (ranks to skip, last rank or None) among the kept ones, as in `mine.choose`; STAR
             draws 1 at random of (0, 200).
@@ -105,7 +111,7 @@ class Sampler(ABC):
         return preferred(self._pool, rows, queries, draw=self.draw, seed=self.seed, epoch=epoch)
 
     def _drawn_from(self, negatives: Candidates) -> Pool:
-        return Pool.of(negatives, draw=self.draw, window=self.window, bins=self.bins)
+        return Pool.of(negatives, self.pairs, draw=self.draw, window=self.window, bins=self.bins)
 
     def _grouping(self, epoch: int) -> Grouping | None:
         """What the newest refresh at or before an epoch left."""
@@ -171,7 +177,9 @@ class Sampler(ABC):
             raise BadArgument("position", position, wanted, "Take a smaller one.")
         return self._batches(plan, [position], self._epoch if epoch is None else epoch)[0]
 
-    def _batches(self, plan: Plan, places: Sequence[int], epoch: int) -> list[Batch]:
+    def _batches(
+        self, plan: Plan, places: Sequence[int], epoch: int, *, labels: Ints | None = None
+    ) -> list[Batch]:
         """Some batches of a plan; their reports are counted together, which is much cheaper."""
         parts = [plan.batches[place] for place in places]
         sizes = np.array([len(part) for part in parts])
@@ -181,8 +189,8 @@ class Sampler(ABC):
         left = np.full(len(parts), float(len(plan.left_out)))
         columns = {"rows": sizes.astype(np.float64), "left_out": left}
         columns |= composition(self.known, queries, docs, negatives, of) | more
-        if plan.labels is not None:
-            columns["purity"] = purity(plan.labels[rows], of)
+        if (named := plan.labels if labels is None else labels) is not None:
+            columns["purity"] = purity(named[rows], of)
         return laid_out(parts, self.pairs, negatives, columns, epoch=epoch)
 
     # -- looking -----------------------------------------------------------------------------
@@ -204,18 +212,20 @@ class Sampler(ABC):
             self._graph_made = own_graph(self.pairs, self.known)
         return self._graph_made
 
-    def _looked_at(self, epoch: int, places: Sequence[int]) -> pd.DataFrame:
+    def _looked_at(self, epoch: int, places: Sequence[int], labels: Any) -> pd.DataFrame:
         import pandas as pd
 
-        plan = self.plan(epoch)
-        batches = self._batches(plan, places, epoch)
+        if labels is not None:
+            count, of = len(self.pairs), "row of pairs"
+            labels = numbered("labels", labels, count=count, exact=True, of=of)[1]
+        batches = self._batches(self.plan(epoch), places, epoch, labels=labels)
         reports = [batch.report for batch in batches]
         if self._sides is not None:
             more = measured(batches, self._sides, self._graph, self.pairs)
             reports = [report | extra for report, extra in zip(reports, more, strict=True)]
         return pd.DataFrame(reports, index=pd.Index(list(places), name="batch"))
 
-    def preview(self, *, epoch: int = 0, most: int = 200) -> pd.DataFrame:
+    def preview(self, *, epoch: int = 0, most: int = 200, labels: Any = None) -> pd.DataFrame:
         """One row per batch of an epoch, before training: what stands inside.
 
         After a refresh it also says how hard the batches are, by the newest vectors.
@@ -223,30 +233,35 @@ class Sampler(ABC):
         Args:
             epoch: which pass.
             most: how many batches, from the first; an epoch may have thousands.
+            labels: (row,) words or whole numbers that `purity` is to be about, so that samplers can
+                be compared; None = the sampler's own, where it has some.
         """
         check_count("most", most, mend="Try 200.")
-        return self._looked_at(epoch, range(min(most, len(self.plan(epoch).batches))))
+        return self._looked_at(epoch, range(min(most, len(self.plan(epoch).batches))), labels)
 
-    def summary(self, *, epochs: Sequence[int] = (0,), most: int = 200) -> pd.DataFrame:
+    def summary(
+        self, *, epochs: Sequence[int] = (0,), most: int = 200, labels: Any = None
+    ) -> pd.DataFrame:
         """One row per epoch: its batches, rows shown and left out, and the mean of all else.
 
         Args:
             epochs: which passes.
             most: how many batches of each are looked at for the means, evenly spread.
+            labels: as in `preview`.
         """
         import pandas as pd
 
         check_count("most", most, mend="Try 200.")
-        lines = []
-        for epoch in epochs:
+        lines, named = [], checked_epochs(epochs)
+        for epoch in named:
             plan = self.plan(epoch)
             places = np.linspace(0, len(plan.batches) - 1, min(most, len(plan.batches)))
-            frame = self._looked_at(epoch, places.round().astype(int).tolist())
+            frame = self._looked_at(epoch, places.round().astype(int).tolist(), labels)
             shown = float(len(self.pairs) - len(plan.left_out))
             counts = {"batches": float(len(plan.batches)), "looked_at": float(len(frame))}
             counts |= {"rows": shown, "left_out": float(len(plan.left_out))}
             lines.append(counts | frame.drop(columns=["rows", "left_out"]).mean().to_dict())
-        return pd.DataFrame(lines, index=pd.Index(list(epochs), name="epoch"))
+        return pd.DataFrame(lines, index=pd.Index(named, name="epoch"))
 
     # -- what training brings ----------------------------------------------------------------
 
@@ -285,11 +300,7 @@ class Sampler(ABC):
         if self._groupings and first < self._groupings[-1][0]:
             wanted = f"a later refresh holds from epoch {self._groupings[-1][0]} on"
             raise BadArgument("epoch", first, wanted, "Refresh in order.")
-        known = self.known
-        counts = (int(self.pairs[:, 0].max()) + 1, int(self.pairs[:, 1].max()) + 1)
-        if known is not None:
-            counts = (len(known.query_groups), len(known.doc_groups))
-        self._sides = checked_sides(queries, docs, counts, exact=known is not None)
+        self._sides = checked_sides(queries, docs, self.pairs, self.known)
         if (grouping := self._group(self._sides, first)) is not None:
             earlier = [entry for entry in self._groupings if entry[0] < first]
             self._groupings = [*earlier, (first, grouping)]
@@ -353,7 +364,9 @@ class Sampler(ABC):
         Raises:
             BadArgument: the state is of other rows, negatives, options or refreshes.
         """
-        missing = {"sampler", "fingerprint", "epoch", "position", "arrays"} - set(state)
+        given: object = state
+        keys = set(given) if isinstance(given, dict) else set()
+        missing = {"sampler", "fingerprint", "epoch", "position", "arrays"} - keys
         if missing or state["fingerprint"] != self.fingerprint:
             raise BadArgument(
                 "state",

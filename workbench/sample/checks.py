@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from workbench.data.known import KnownPositives
-from workbench.errors import BadArgument
+from workbench.errors import BadArgument, check_count
 from workbench.types import Candidates, Ints
 
 
@@ -16,8 +17,12 @@ def checked_pairs(pairs: Ints, known: KnownPositives | None) -> Ints:
     """Training rows as (row, 2) positions inside the graph.
 
     Raises:
-        BadArgument: a shape, no row, a position out of range.
+        BadArgument: a shape, no row, a position out of range; no graph.
     """
+    given: object = known
+    if given is not None and not isinstance(given, KnownPositives):
+        wanted = "it must be the known-positive graph"
+        raise BadArgument("known", given, wanted, "Pass KnownPositives.of(collection).")
     rows = np.asarray(pairs)
     if rows.ndim != 2 or rows.shape[1:] != (2,) or rows.dtype.kind not in "iu":
         wanted = "it must be whole numbers of shape (row, 2)"
@@ -47,6 +52,11 @@ def checked_negatives(
     Raises:
         BadArgument: as said.
     """
+    given: object = negatives
+    if given is not None and not isinstance(given, Candidates):
+        wanted = "it must be Candidates"
+        mend = "Pass what mine.hard_negatives returns."
+        raise BadArgument("negatives", given, wanted, mend)
     if (negatives is None) != (count == 0):
         wanted = "it must be 0 without `negatives` and >= 1 with them"
         raise BadArgument("num_negatives", count, wanted, "Give both or neither.")
@@ -77,8 +87,7 @@ def numbered(
         BadArgument: a shape, a missing label, numbers that are not whole.
     """
     values = np.asarray(labels)
-    wrong = len(values) != count if exact else len(values) < count
-    if values.ndim != 1 or wrong:
+    if values.ndim != 1 or (len(values) != count if exact else len(values) < count):
         wanted = f"it must be ({'' if exact else '>= '}{count:,},), one per {of}"
         raise BadArgument(argument, values.shape, wanted, "Give one label each.")
     if values.dtype.kind in "iu" and len(values) and values.min() < 0:
@@ -93,6 +102,20 @@ def numbered(
         values = values.astype(str)
     unique, numbers = np.unique(values, return_inverse=True)
     return unique.tolist(), numbers.astype(np.int64)
+
+
+def checked_epochs(epochs: object) -> list[int]:
+    """The epochs that are named.
+
+    Raises:
+        BadArgument: none, or something else.
+    """
+    named = list(epochs) if isinstance(epochs, Iterable) else []
+    if not named:
+        raise BadArgument("epochs", epochs, "it must name the epochs", "Try range(3).")
+    for epoch in named:
+        check_count("epochs", epoch, at_least=0, mend="Epochs count from 0, as in range(3).")
+    return named
 
 
 def checked_arrays(

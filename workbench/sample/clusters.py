@@ -12,7 +12,7 @@ from workbench.errors import BadArgument, check_choice, check_count
 from workbench.mine.clusters import bisect
 from workbench.registry import register
 from workbench.sample.base import Grouping, Sampler
-from workbench.sample.nearest import Sides
+from workbench.sample.nearest import Sides, both_sides
 from workbench.sample.plan import Plan
 from workbench.types import Floats, Ints, Vectors
 
@@ -103,13 +103,16 @@ class Clusters(Sampler):
         check_count("refresh_every", self.refresh_every, mend="Try 5.")
         check_count("start", self.start, at_least=0, mend="Try 0.")
         check_choice("side", self.side, ("query", "doc"))
-        for epoch, size in (self.schedule or {}).items():
+        schedule: object = self.schedule or {}
+        if not isinstance(schedule, Mapping):
+            wanted = "it must be {epoch: rows per cluster}"
+            raise BadArgument("schedule", schedule, wanted, "Try {10: 2, 20: 4}.")
+        for epoch, size in schedule.items():
             check_count("schedule", epoch, at_least=0, mend="Name epochs, as in {10: 2, 20: 4}.")
             check_count("schedule", size, mend="Name sizes, as in {10: 2, 20: 4}.")
-        self._sizes = {0: self.cluster_size} | dict(self.schedule or {})
+        self._sizes: dict[int, int] = {0: self.cluster_size} | dict(schedule)
         if self.vectors is not None:
-            both = self.vectors if isinstance(self.vectors, tuple) else (self.vectors, None)
-            self.refresh(*both, epoch=0)
+            self.refresh(*both_sides(self.vectors), epoch=0)
 
     def size(self, epoch: int) -> int:
         """Rows per cluster at most in an epoch."""

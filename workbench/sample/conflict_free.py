@@ -176,7 +176,7 @@ class ConflictFree(Sampler):
             wanted = f"it must be <= batch_size, which is {self.batch_size}"
             raise BadArgument("min_batch_size", self.min_batch_size, wanted, "Try 2.")
         given: object = self.known
-        if not isinstance(given, KnownPositives):
+        if given is None:
             wanted = "it must be the known-positive graph"
             raise BadArgument("known", given, wanted, "Pass KnownPositives.of(collection).")
         super().__post_init__()

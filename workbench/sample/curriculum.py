@@ -52,10 +52,13 @@ def hardness_bands(hardness: NDArray[np.floating] | Ints, bands: int | Sequence[
         check_count("bands", bands, mend="Try 5.")
         edges = np.quantile(values, np.arange(1, bands) / bands, method="inverted_cdf")
     else:
-        edges = np.asarray(bands, dtype=np.float64)
+        try:
+            edges = np.asarray(bands, dtype=np.float64)
+        except (TypeError, ValueError):
+            edges = np.full(1, np.nan)
         if edges.ndim != 1 or not (np.diff(edges) > 0).all() or not np.isfinite(edges).all():
             wanted = "edges must be finite and rise"
-            raise BadArgument("bands", bands, wanted, "Sort them.")
+            raise BadArgument("bands", bands, wanted, "Sort them, or say how many, as in 5.")
     numbers = np.searchsorted(edges, values, side="left")
     empty = np.flatnonzero(np.bincount(numbers, minlength=len(edges) + 1) == 0)
     if len(empty):
@@ -85,7 +88,8 @@ class Curriculum(Sampler):
     `Sampler`.
 
     Raises:
-        BadArgument: an option, a band or a position out of range.
+        BadArgument: an option, a band or a position out of range; with `drop_last`, open bands that
+            hold less than a batch.
         BadData: a hardness is not finite.
 
     Example:
@@ -118,16 +122,22 @@ class Curriculum(Sampler):
             check_choice("schedule", self.schedule, ORDERS)
             order = np.arange(count)[:: 1 if self.schedule == "easy_to_hard" else -1].tolist()
             self._open = {place * self.every: order[: place + 1] for place in range(count)}
-            return
-        self._open = {epoch: list(some) for epoch, some in self.schedule.items()}
-        if 0 not in self._open:
-            wanted = "it must say which bands are open in epoch 0"
-            raise BadArgument("schedule", self.schedule, wanted, "Try {0: [0], 2: [0, 1]}.")
-        for epoch, some in self._open.items():
-            check_count("schedule", epoch, at_least=0, mend="Epochs count from 0.")
-            if not some or min(some) < 0 or max(some) >= count:
-                wanted = f"an epoch must open some of the bands 0..{count - 1}"
-                raise BadArgument("schedule", self.schedule, wanted, "Try {0: [0], 2: [0, 1]}.")
+        else:
+            self._open = _opened(self.schedule, count)
+        if self.drop_last:
+            self._check_full()
+
+    def _check_full(self) -> None:
+        """Refuse an epoch whose open bands hold less than a batch."""
+        sizes = np.bincount(self._band)
+        for epoch in sorted(self._open):
+            held = sizes[self.open_bands(epoch)]
+            most = int(held.sum() if self.mixed else held.max())
+            if most < self.batch_size:
+                what = "the open bands hold" if self.mixed else "the largest open band holds"
+                wanted = f"from epoch {epoch} on {what} {most:,} rows, less than a batch"
+                mend = "Take a smaller batch_size, fewer bands, or drop_last=False."
+                raise BadArgument("batch_size", self.batch_size, wanted, mend)
 
     def open_bands(self, epoch: int) -> list[int]:
         """The bands whose rows an epoch shows, ascending; 0 is the easiest."""
@@ -148,3 +158,24 @@ class Curriculum(Sampler):
             batches = flat(runs, rng=rng)
         left = unused(len(self.pairs), batches)
         return Plan(batches=batches, left_out=left, inspected=len(rows), labels=self._band)
+
+
+def _opened(schedule: object, count: int) -> dict[int, list[int]]:
+    """The bands each named epoch opens."""
+    mend = "Try {0: [0], 2: [0, 1]}."
+    if not isinstance(schedule, Mapping):
+        wanted = f"it must be one of {', '.join(ORDERS)}, or name the open bands by epoch"
+        raise BadArgument("schedule", schedule, wanted, mend)
+    opened = {}
+    for epoch, some in schedule.items():
+        check_count("schedule", epoch, at_least=0, mend="Epochs count from 0.")
+        bands = np.array(some) if isinstance(some, Sequence | np.ndarray) else np.zeros(0)
+        whole = bands.ndim == 1 and bands.size and bands.dtype.kind in "iu"
+        if not whole or bands.min() < 0 or bands.max() >= count:
+            wanted = f"an epoch must open some of the bands 0..{count - 1}"
+            raise BadArgument("schedule", schedule, wanted, mend)
+        opened[epoch] = bands.tolist()
+    if 0 not in opened:
+        wanted = "it must say which bands are open in epoch 0"
+        raise BadArgument("schedule", schedule, wanted, mend)
+    return opened

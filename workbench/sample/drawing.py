@@ -6,13 +6,13 @@ batch can be made again, in any order.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from workbench.errors import BadArgument, BadData, check_choice, check_count
+from workbench.errors import BadData, check_choice, check_count
+from workbench.mine.choose import check_window
 from workbench.mine.draw import mix, numbers
 from workbench.types import Candidates, Floats, Ints
 
@@ -88,7 +88,7 @@ class Pool:
     """The mined negatives that rows draw from, query by query.
 
     Args:
-        docs: (query, rank) positions kept by rules and window, best rank first, then -1.
+        docs: (query, rank) positions kept by rules and window, in the order of the list, then -1.
         bins: (query, rank) margin bin of each, -1 for none; (query, 0) where bins do not matter.
     """
 
@@ -96,33 +96,46 @@ class Pool:
     bins: Ints
 
     @classmethod
-    def of(cls, negatives: Candidates, *, draw: str, window: Window, bins: int) -> Pool:
-        """What the rules kept of mined candidates, those ranked inside the window.
+    def of(
+        cls, negatives: Candidates, pairs: Ints, *, draw: str, window: Window, bins: int
+    ) -> Pool:
+        """What the rules kept of mined candidates, those whose place is inside the window.
+
+        Args:
+            negatives: mined; the order of the list counts, which `mine.rescore` changes, and
+                not `ranks`, which stay those of the raw search.
+            pairs: (row, 2) of the table; a query without a row may lack scores.
+            draw: see `preferred`.
+            window: (kept ones to skip, last or None).
+            bins: margin bins.
 
         Raises:
-            BadData: margin bins are wanted and a kept candidate or its positive has no score.
+            BadData: margin bins are wanted and a kept candidate of a row's query, or that query's
+                positive, has no score.
         """
         kept = (negatives.docs >= 0) & (negatives.weight > 0)
-        ranks = np.where(kept, negatives.ranks, np.iinfo(np.int32).max)
         most = int(kept.sum(axis=1).max(initial=0))
         last = most if window[1] is None else min(window[1], most)
-        order = np.argsort(ranks, axis=1, kind="stable")[:, window[0] : last]
+        order = np.argsort(~kept, axis=1, kind="stable")[:, window[0] : last]
         docs = np.take_along_axis(np.where(kept, negatives.docs, -1), order, axis=1)
         docs = docs.astype(np.int64)
         placed = np.full((len(docs), 0), -1, dtype=np.int64)
         if draw == "margin_bins":
             scores = np.take_along_axis(negatives.scores, order, axis=1).astype(np.float64)
             margins = negatives.positive_scores[:, None].astype(np.float64) - scores
-            broken = np.flatnonzero(((docs >= 0) & ~np.isfinite(margins)).any(axis=1))
+            known = np.isfinite(margins)
+            asked = np.zeros(len(docs), dtype=np.bool_)
+            asked[pairs[:, 0]] = True
+            broken = np.flatnonzero(asked & ((docs >= 0) & ~known).any(axis=1))
             if len(broken):
                 problem = f"query {negatives.query_ids[broken[0]]} has a candidate without a margin"
                 mend = 'Mine with a miner that scores, or draw="random".'
                 raise BadData("the mined negatives", [problem], mend)
-            placed = margin_bins(np.where(docs >= 0, margins, np.nan), bins=bins)
+            placed = margin_bins(np.where((docs >= 0) & known, margins, np.nan), bins=bins)
         return cls(docs=docs, bins=placed)
 
 
-def check_draw(draw: str, window: Window, bins: int, count: int) -> None:
+def check_draw(draw: str, window: object, bins: int, count: int) -> None:
     """Refuse an unknown draw, an empty window, and one too small for what is wanted of it.
 
     Raises:
@@ -130,17 +143,7 @@ def check_draw(draw: str, window: Window, bins: int, count: int) -> None:
     """
     check_choice("draw", draw, DRAWS)
     check_count("bins", bins, mend="Try 10.")
-    ends: Sequence[object] = window
-    if len(ends) != 2:
-        wanted = "it must be (ranks to skip, last rank or None)"
-        raise BadArgument("window", window, wanted, "Try (0, 200).")
-    check_count("window[0]", window[0], at_least=0, mend="Try 0, which skips none.")
-    if window[1] is None:
-        return
-    check_count("window[1]", window[1], mend="Try None, which has no end.")
-    if window[1] - window[0] < max(count, 1):
-        wanted = f"it must hold at least num_negatives ({count}) ranks"
-        raise BadArgument("window", window, wanted, "Widen it, or ask for fewer.")
+    check_window(window, max(count, 1))
 
 
 def preferred(pool: Pool, rows: Ints, queries: Ints, *, draw: str, seed: int, epoch: int) -> Ints:
@@ -150,8 +153,9 @@ def preferred(pool: Pool, rows: Ints, queries: Ints, *, draw: str, seed: int, ep
         pool: what there is to draw from.
         rows: (row,) training rows.
         queries: (row,) their anchors.
-        draw: "top" by rank; "random" uniformly; "margin_bins" from a bin drawn uniformly among
-            those not empty, uniformly inside it, and the next from another bin while there is one.
+        draw: "top" in the order of the list; "random" uniformly; "margin_bins" from a bin drawn
+            uniformly among those not empty, uniformly inside it, and the next from another bin
+            while there is one.
         seed: of the sampler.
         epoch: pass over the data.
 

@@ -74,7 +74,8 @@ class HardReplay(Sampler):
         if not isinstance(sampler, Sampler) or isinstance(sampler, HardReplay):
             wanted = "it must be another sampler of this room"
             raise BadArgument("sampler", sampler, wanted, "Try Shuffled(...).")
-        if len(losses) != len(sampler.pairs):
+        store: object = losses
+        if not isinstance(store, LossStore) or len(store) != len(sampler.pairs):
             wanted = f"it must be about {len(sampler.pairs):,} rows, as the sampler is"
             raise BadArgument("losses", losses, wanted, "LossStore.empty(len(sampler.pairs)).")
         super().__init__(

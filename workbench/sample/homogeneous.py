@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from workbench.errors import BadArgument, check_count, check_number
+from workbench.errors import BadArgument, BadData, check_count, check_number
 from workbench.registry import register
 from workbench.sample.base import Sampler
 from workbench.sample.checks import numbered
@@ -94,6 +94,7 @@ class Homogeneous(Sampler):
     Raises:
         BadArgument: an option, a label or a position out of range; weights that name other
             sources.
+        BadData: with weights, a source of which no batch can be made; or no batch at all.
 
     Example:
         >>> pairs = np.stack([np.arange(6), np.arange(6)], axis=1)
@@ -119,6 +120,24 @@ class Homogeneous(Sampler):
             "sources", self.sources, count=len(self.pairs), exact=True, of=of
         )
         self._shares = _shares(self.weights, names, np.bincount(self._source))
+        self._check_runs(names)
+
+    def _check_runs(self, names: list[Any]) -> None:
+        """Refuse an epoch without a batch: a source that must come has not enough rows for it."""
+        sizes, run = np.bincount(self._source), self.batch_size * self.processes
+        fewest = run if self.drop_last else self.processes
+        short = sizes < fewest
+        if self._shares is None:
+            short &= bool(short.all())
+        else:
+            short &= self._shares > 0
+        if short.any():
+            problems = [
+                f"{names[one]!r} has {sizes[one]:,} rows, and its first batches take {fewest:,}"
+                for one in np.flatnonzero(short).tolist()
+            ]
+            mend = "Give it weight 0, take a smaller batch_size, or drop_last=False."
+            raise BadData("sources", problems, mend)
 
     def _plan(self, epoch: int, rng: np.random.Generator) -> Plan:
         batches = homogeneous(

@@ -21,29 +21,31 @@ Sides = tuple[Floats, Floats | None]
 def checked_sides(
     queries: Vectors | Floats,
     docs: Vectors | Floats | None,
-    counts: tuple[int, int],
-    *,
-    exact: bool,
+    pairs: Ints,
+    known: KnownPositives | None,
 ) -> Sides:
     """Both sides as arrays, checked: one finite row per position, one width.
 
     Args:
         queries: of every query position.
         docs: of every document position, or None.
-        counts: positions of queries and documents.
-        exact: are there exactly so many; False = at least.
+        pairs: (row, 2) positions that must have vectors.
+        known: says how many positions there are in all.
 
     Raises:
         BadArgument: a shape.
         BadData: a vector is not finite.
     """
+    exact = known is not None
+    counts = tuple((pairs.max(axis=0) + 1).tolist())
+    if known is not None:
+        counts = (len(known.query_groups), len(known.doc_groups))
     arrays: list[Floats] = []
     for name, side, count in zip(("queries", "docs"), (queries, docs), counts, strict=True):
         if side is None:
             continue
-        rows: Floats = side.values if isinstance(side, Vectors) else side
-        few = len(rows) != count if exact else len(rows) < count
-        if rows.ndim != 2 or few:
+        rows = _rows_of(name, side)
+        if rows.ndim != 2 or (len(rows) != count if exact else len(rows) < count):
             wanted = f"it must be ({'' if exact else '>= '}{count:,}, dim), a row per position"
             raise BadArgument(name, rows.shape, wanted, "Encode the collection of these pairs.")
         for start in range(0, len(rows), 65_536):
@@ -56,6 +58,30 @@ def checked_sides(
         wanted = f"its width must be {arrays[0].shape[1]} as that of the queries"
         raise BadArgument("docs", arrays[1].shape, wanted, "Use one encoder.")
     return arrays[0], arrays[1] if len(arrays) == 2 else None
+
+
+def _rows_of(name: str, side: object) -> Floats:
+    values = side.values if isinstance(side, Vectors) else side
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiu":
+        wanted = "it must be Vectors or a NumPy array of one side"
+        mend = "Unpack a pair, as in refresh(*vectors); tensors have .numpy(force=True)."
+        raise BadArgument(name, type(side).__name__, wanted, mend)
+    return values
+
+
+def both_sides(vectors: object) -> tuple[Vectors | Floats, Vectors | Floats | None]:
+    """(queries, docs) of what a sampler takes as `vectors`, the latter None if there are none.
+
+    Raises:
+        BadArgument: neither one side nor a pair.
+    """
+    if isinstance(vectors, Vectors | np.ndarray):
+        return vectors, None
+    if isinstance(vectors, tuple) and len(vectors) == 2:
+        return vectors
+    wanted = "it must be query vectors, or a tuple (query vectors, document vectors)"
+    mend = "Pass what encode_collection returns; tensors have .numpy(force=True)."
+    raise BadArgument("vectors", type(vectors).__name__, wanted, mend)
 
 
 def own_graph(pairs: Ints, known: KnownPositives | None) -> KnownPositives:
@@ -163,7 +189,11 @@ def nearby(
 
     check_count("k", k, mend="Try 128.")
     check_choice("distance", distance, ("euclidean", "great_circle"))
-    points = np.asarray(places, dtype=np.float64)
+    try:
+        points = np.asarray(places, dtype=np.float64)
+    except (TypeError, ValueError):
+        wanted = "it must be numbers of shape (row, m)"
+        raise BadArgument("places", places, wanted, "Stack one row per training row.") from None
     sphere = distance == "great_circle"
     if points.ndim != 2 or not len(points) or (sphere and points.shape[1] != 2):
         wanted = "it must be (row, 2), degrees" if sphere else "it must be (row, m) with rows"

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from workbench.errors import BadArgument, BadData, check_count
 from workbench.registry import register
 from workbench.sample.base import Grouping, Sampler
-from workbench.sample.nearest import Sides, nearest_rows
+from workbench.sample.nearest import Sides, both_sides, nearest_rows
 from workbench.sample.plan import Plan
 from workbench.types import Floats, Ints, Vectors
 
@@ -76,10 +76,16 @@ def grown(
 
 
 def _checked_table(table: NDArray[np.integer], rows: int) -> NDArray[np.int32]:
+    given: object = table
+    if isinstance(given, tuple | Vectors):
+        wanted = "it must be a table of rows"
+        mend = "Name vectors: vectors=(query vectors, document vectors)."
+        raise BadArgument("neighbours", type(given).__name__, wanted, mend)
     values = np.asarray(table)
     if values.ndim != 2 or len(values) != rows or values.dtype.kind not in "iu":
         wanted = f"it must be whole numbers of shape ({rows:,}, n), a list per row of pairs"
-        raise BadArgument("neighbours", values.shape, wanted, "Make it with nearby(...).")
+        mend = "Make it with nearby(...); vectors are named, vectors=."
+        raise BadArgument("neighbours", (values.shape, str(values.dtype)), wanted, mend)
     if values.size and (values.min() < -1 or values.max() >= rows):
         bad = int(values.min() if values.min() < -1 else values.max())
         wanted = f"a neighbour must be a row, 0..{rows - 1}, or -1 for none"
@@ -159,8 +165,7 @@ class Neighbours(Sampler):
             table = _checked_table(self.neighbours, len(self.pairs))
             self._groupings = [(0, table[:, : self.pool])]
         if self.vectors is not None:
-            both = self.vectors if isinstance(self.vectors, tuple) else (self.vectors, None)
-            self.refresh(*both, epoch=0)
+            self.refresh(*both_sides(self.vectors), epoch=0)
 
     def wants_refresh(self, epoch: int) -> bool:
         """Every `refresh_every` epochs from `start` on, unless there was one for this epoch."""

@@ -79,7 +79,7 @@ class PerClass(Sampler):
 
     Raises:
         BadArgument: an option, a label or a position out of range.
-        BadData: fewer than two classes have two rows.
+        BadData: fewer than two classes have two rows; with `drop_last`, too few for a full batch.
 
     Example:
         >>> pairs = np.stack([np.arange(8), np.arange(8)], axis=1)
@@ -109,6 +109,12 @@ class PerClass(Sampler):
         if int((np.bincount(self._class) >= 2).sum()) < 2:
             problem = "fewer than two classes have two rows"
             raise BadData("classes", [problem], "Give one label to rows that belong together.")
+        wanted_classes = self.batch_size // self.per_class
+        there = int((np.bincount(self._class) >= self.per_class).sum())
+        if self.drop_last and there < wanted_classes:
+            problem = f"a full batch takes {wanted_classes} classes of {self.per_class} rows"
+            mend = "Take a smaller batch_size or per_class, or drop_last=False."
+            raise BadData("classes", [f"{problem} or more, and there are {there}"], mend)
 
     def _plan(self, epoch: int, rng: np.random.Generator) -> Plan:
         batches = per_class(

@@ -13,7 +13,7 @@ from workbench.registry import register
 from workbench.sample.base import Sampler
 from workbench.sample.checks import numbered
 from workbench.sample.grouped import cut, flat, meet, split_evenly, together, unused
-from workbench.sample.nearest import checked_sides
+from workbench.sample.nearest import both_sides, checked_sides
 from workbench.sample.plan import Plan
 from workbench.types import Floats, Ints, Vectors
 
@@ -34,7 +34,7 @@ def topics(
     are laid end to end and cut likewise. A query's second row is dealt after all first rows.
 
     Args:
-        queries: (row,) query of each row.
+        queries: (row,) query of each row, or its query group.
         clusters: (row,) cluster of that query, from 0.
         batch_size: rows per batch.
         clusters_per_batch: n, a divisor of batch_size; each gives batch_size / n rows.
@@ -86,14 +86,16 @@ class Topics(Sampler):
     """Each batch about one topic, so that its in-batch negatives are hard.
 
     Queries are clustered once; a batch is drawn from one cluster, rows shuffled anew each epoch. A
-    cluster smaller than a batch is filled up from further ones; no query stands twice in a batch.
-    With `draw="margin_bins"` the mined negatives are balanced as in the paper.
+    cluster smaller than a batch is filled up from further ones; no query stands twice in a batch,
+    and with `known` no two of one group. With `draw="margin_bins"` the mined negatives are balanced
+    as in the paper.
 
     Args:
         pairs: (row, 2) positions (query, document), as `collection.pairs`.
         clusters: (query,) topic of each query, words or whole numbers; or how many clusters to make
             of `vectors` (the paper: 2,000 of 400,000 queries).
-        vectors: (query, dim) vectors to cluster, when `clusters` is a number.
+        vectors: (query, dim) vectors to cluster, when `clusters` is a number; of a pair (query,
+            document) vectors the first.
         batch_size: rows per batch; 32 in the paper.
         clusters_per_batch: topics in one batch, a divisor of batch_size; 1 in the paper.
         processes: consecutive batches of one topic, of different rows: one for each process of a
@@ -121,7 +123,9 @@ class Topics(Sampler):
     """
 
     clusters: Any = field(kw_only=False)
-    vectors: Vectors | Floats | None = None
+    vectors: Vectors | Floats | tuple[Vectors | Floats, Vectors | Floats] | None = field(
+        default=None, kw_only=False
+    )
     clusters_per_batch: int = 1
     processes: int = 1
 
@@ -142,14 +146,16 @@ class Topics(Sampler):
             count, exact = len(self.known.query_groups), True
         labels = self.clusters
         if self.vectors is not None:
-            values = checked_sides(self.vectors, None, (count, 0), exact=exact)[0]
+            given = both_sides(self.vectors)[0]
+            values = checked_sides(given, None, self.pairs, self.known)[0]
             labels = kmeans(values, clusters=int(labels), seed=self.seed)
         topic = numbered("clusters", labels, count=count, exact=exact, of="query")[1]
         self._topic = topic[self.pairs[:, 0]]
 
     def _plan(self, epoch: int, rng: np.random.Generator) -> Plan:
+        queries = self.pairs[:, 0]
         batches = topics(
-            self.pairs[:, 0],
+            queries if self.known is None else self.known.query_groups[queries],
             self._topic,
             batch_size=self.batch_size,
             clusters_per_batch=self.clusters_per_batch,

@@ -8,6 +8,7 @@ The first is ANCE, or ADORE's schedule when the documents are a fixed index; the
 
 from __future__ import annotations
 
+import inspect
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ import numpy as np
 from workbench.encode import VectorCache
 from workbench.errors import BadArgument, check_count
 from workbench.mine import compare_rounds
+from workbench.sample import Sampler as Batches
 from workbench.train.contrast import Contrast
 from workbench.train.devices import agreed
 from workbench.train.history import Row
@@ -87,6 +89,10 @@ class Refresh:
             wanted = "it must be a function (query vectors, document vectors) -> Candidates"
             mend = "Try mine=lambda vectors: mine.dense(train, *vectors, k=5)."
             raise BadArgument("mine", self.mine, wanted, mend)
+        if given is not None and not _takes_one(given):
+            wanted = "it must take one argument, the pair (query vectors, document vectors)"
+            mend = "Try mine=lambda vectors: mine.dense(train, *vectors, k=5)."
+            raise BadArgument("mine", self.mine, wanted, mend)
         if self.every is not None:
             check_count("every", self.every, mend="Try 200.")
         if self.first is not None:
@@ -116,6 +122,17 @@ class Refresh:
         }
 
 
+def _takes_one(function: Callable[..., object]) -> bool:
+    """Can it be called with one argument, as far as can be told from outside?"""
+    try:
+        inspect.signature(function).bind(None)
+    except TypeError:
+        return False
+    except ValueError:  # a built-in function that does not say
+        return True
+    return True
+
+
 def check_refresh(
     refresh: Refresh,
     collection: Collection,
@@ -128,7 +145,7 @@ def check_refresh(
 
     Raises:
         BadArgument: a sampler that cannot change its negatives, or was built without any; fixed
-            vectors of other texts or of another width.
+            vectors of other texts or of another width; nothing that would ever be refreshed.
     """
     if not isinstance(sampler, Refreshable):
         wanted = "it cannot be refreshed"
@@ -152,6 +169,11 @@ def check_refresh(
         if fixed.values.shape[1] != dim:
             wanted = f"the encoder's vectors have {dim} numbers"
             raise BadArgument(name, fixed, wanted, "Encode it with an encoder of that width.")
+    asks = not isinstance(sampler, Batches) or type(sampler).wants_refresh != Batches.wants_refresh
+    if refresh.mine is None and not asks:
+        wanted = "nothing is mined, and this sampler never wants fresh vectors"
+        mend = "Give mine= and every=, take Clusters or Neighbours, or drop refresh=."
+        raise BadArgument("refresh", refresh, wanted, mend)
 
 
 class Refresher:

@@ -73,6 +73,10 @@ class Vectors:
 class Candidates:
     """Per query, what a miner found: positions, scores, ranks, and what rules made of them.
 
+    The order of a list is its columns: "top" and windows take the first of it. A miner lists the
+    best first, so that `ranks` rise along it; after `mine.rescore` the order is the new one, while
+    `ranks` still say where the raw search had each.
+
     Args:
         query_ids: (query,).
         doc_ids: (doc,) of the whole corpus searched; `docs` points into it.
