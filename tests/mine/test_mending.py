@@ -138,6 +138,8 @@ def test_the_account_of_a_choice_ends_with_the_next_rule(made, sides):
 class Length:
     """Scores by the length of the document's text."""
 
+    fingerprint = "length"
+
     def __init__(self):
         self.asked = 0
 
@@ -238,6 +240,13 @@ def test_rescoring_goes_on_where_it_was_stopped(made, sides, tmp_path, monkeypat
     np.testing.assert_array_equal(again.scores, whole.scores)
     with pytest.raises(BadArgument, match=r"it holds another search \(other pairs\)"):
         rescore(found, made, Length(), depth=3, checkpoint=tmp_path / "scores")
+    other = Length()  # of the same repr, say another checkpoint of one model
+    other.fingerprint = "another"
+    with pytest.raises(BadArgument, match=r"it holds another search \(other scorer\)"):
+        rescore(found, made, other, checkpoint=tmp_path / "scores")
+    monkeypatch.delattr(Length, "fingerprint")
+    with pytest.raises(BadArgument, match="under the scorer's `fingerprint`, and it has none"):
+        rescore(found, made, Length(), checkpoint=tmp_path / "scores")
 
 
 def test_a_positive_among_the_candidates_is_scored_once(made, sides):

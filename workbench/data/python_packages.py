@@ -92,7 +92,7 @@ def version(name: str) -> str:
         return platform.python_version()
     found = metadata.distribution(name)
     stamps = ""
-    if _editable_folder(found) is not None:
+    if _editable_folder(_origin(name)) is not None:
         parts = [(module, *_stamp(path)) for module, path in python_files(name)]
         stamps = f" {parts}"
     return f"{found.version}{stamps}"
@@ -102,7 +102,7 @@ def python_files(name: str) -> list[tuple[str, Path]]:
     """(path relative to the package's root, file) of every source file, tests left out, sorted."""
     if name == STANDARD_LIBRARY:
         files = list(_walk(Path(sysconfig.get_path("stdlib"))))
-    elif (folder := _editable_folder(metadata.distribution(name))) is not None:
+    elif (folder := _editable_folder(_origin(name))) is not None:
         files = list(_walk(folder))
     else:
         listed = metadata.distribution(name).files or []
@@ -121,8 +121,13 @@ def _stamp(path: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def _editable_folder(found: metadata.Distribution) -> Path | None:
-    origin = json.loads(found.read_text("direct_url.json") or "{}")
+def _origin(name: str) -> str | None:
+    return metadata.distribution(name).read_text("direct_url.json")
+
+
+def _editable_folder(told: str | None) -> Path | None:
+    """Where the source is, by what the installer noted; None for a package that was copied."""
+    origin = json.loads(told or "{}")
     if not origin.get("dir_info", {}).get("editable"):
         return None
     return Path(url2pathname(unquote(urlparse(origin["url"]).path)))

@@ -29,6 +29,16 @@ class PairScorer(Protocol):
         ...
 
 
+@runtime_checkable
+class Told(Protocol):
+    """Says what it is made of, so that its scores are never taken for another's."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Of its weights and options."""
+        ...
+
+
 def check_scorer(argument: str, scorer: object) -> None:
     """Refuse what cannot score pairs of texts.
 
@@ -57,8 +67,8 @@ def rescore(
             candidate is.
         depth: only the first so many of every query are looked at and stay; None = all.
         checkpoint: folder in which finished blocks of 65,536 scores are kept, so that what was
-            interrupted goes on; other pairs' or another scorer's folder is refused. A scorer is
-            known by its `repr`: keep no folder of one whose weights have changed.
+            interrupted goes on; other pairs' or another scorer's folder is refused. The scorer
+            must tell by a `fingerprint` what it is, as `encode.CrossEncoder` does.
 
     Returns:
         (query, depth) candidates by falling new score, `positive_scores` those of the weakest
@@ -152,7 +162,14 @@ def _asked(
         return told[:, None], pairs[rows, 1:]
 
     if checkpoint is not None:
-        made_of = {"pairs": rows_fingerprint(pairs), "scorer": repr(scorer)}
+        made_of = {"pairs": rows_fingerprint(pairs), "scorer": _what_it_is(scorer)}
         claim(checkpoint, {**made_of, "collection": collection.fingerprint})
     told, _ = in_blocks(score, len(pairs), 1, size=_pairs, label="rescore", checkpoint=checkpoint)
     return told[:, 0]
+
+
+def _what_it_is(scorer: PairScorer) -> str:
+    if not isinstance(scorer, Told):
+        wanted = "scores are kept under the scorer's `fingerprint`, and it has none"
+        raise BadArgument("scorer", scorer, wanted, "Add one, or leave out checkpoint=.")
+    return str(scorer.fingerprint)
