@@ -147,12 +147,10 @@ def existing_file(argument: str, path: str | Path, mend: str) -> Path:
     return found
 
 
-def lines_of(
-    path: Path, problems: Problems, *, ends: bytes = b"\r\n"
-) -> Iterator[tuple[int, str]]:
+def lines_of(path: Path, problems: Problems, *, ends: bytes = b"\r\n") -> Iterator[tuple[int, str]]:
     """(line number from 1, text without its end) of a UTF-8 file; undecodable lines are noted.
 
-    `ends` are the bytes taken off each end: a quoted CSV cell may hold a carriage return that counts.
+    `ends` are the bytes taken off each end: a carriage return inside a quoted CSV cell counts.
     """
     from tqdm.auto import tqdm
 

@@ -65,7 +65,13 @@ def signatures(
     rows = (small[matrix.indices[matrix.indptr[i] : matrix.indptr[i + 1]]].tolist() for i in filled)
     hashes = MinHash.generator(rows, num_perm=permutations, seed=seed, hashfunc=int)
     progress = tqdm(
-        hashes, total=len(filled), desc="near-duplicates", unit="text", disable=None, leave=False, delay=2
+        hashes,
+        total=len(filled),
+        desc="near-duplicates",
+        unit="text",
+        disable=None,
+        leave=False,
+        delay=2,
     )
     values = np.empty((len(filled), permutations), np.uint32)
     for place, minhash in enumerate(progress):
