@@ -30,7 +30,7 @@ help: ## this list
 run: $(READY) ## run the tour; NOTEBOOK=... PARAMS="loss=info_nce seed=1" NAME=... change it
 	@$(BIN)/python -m workbench run '$(NOTEBOOK)' $(foreach one,$(PARAMS),-p '$(one)') $(if $(NAME),--name '$(NAME)')
 
-test: style ## every check, slow tests and notebooks too (20 to 25 minutes on two cores)
+test: style ## every check, slow tests and notebooks too (about half an hour on two cores)
 	$(call step,$(BIN)/python -m pytest $(PAIR) -m "not slow" --doctest-modules workbench tests)
 	$(call step,OMP_NUM_THREADS=2 MKL_NUM_THREADS=2 $(BIN)/python -m pytest --maxfail=3 -o timeout=1000 -m slow tests)
 	$(call step,$(BIN)/python -m pytest --maxfail=3 -o timeout=1000 $(COMPARE) $(NOTEBOOKS))
