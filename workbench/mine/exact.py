@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ import numpy as np
 from workbench.errors import BadArgument, BadData, check_count
 from workbench.mine.ranking import Excluded, OnDevice, Running, merged
 from workbench.mine.resume import Tick, claim, in_blocks, rows_fingerprint
+from workbench.mine.threads import in_stripes
 from workbench.types import Floats, Ints
 
 if TYPE_CHECKING:
@@ -134,13 +136,20 @@ def top_k(
         some = np.array(queries[rows], dtype=np.float32)
         finite("query", some, rows.start)
 
-        def shard(number: int) -> tuple[Floats, Ints]:
-            return _search(some, docs, rows, shards[number], k, excluded, wide, where[number], tick)
+        def part(number: int, stripe: slice) -> tuple[Floats, Ints]:
+            own = slice(rows.start + stripe.start, rows.start + stripe.stop)
+            told = tick if not stripe.start else lambda: None
+            return _search(
+                some[stripe], docs, own, shards[number], k, excluded, wide, where[number], told
+            )
 
+        if where == ["cpu"]:
+            return in_stripes(lambda stripe: part(0, stripe), len(some), step=wide[0])
         if len(shards) == 1:
-            return shard(0)
+            return part(0, slice(0, len(some)))
         with ThreadPoolExecutor(len(shards)) as pool:
-            return merged(list(pool.map(shard, range(len(shards)))), k)
+            everyone = repeat(slice(0, len(some)))
+            return merged(list(pool.map(part, range(len(shards)), everyone)), k)
 
     return in_blocks(
         search,

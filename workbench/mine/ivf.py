@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from workbench.mine.exact import top_k
 from workbench.mine.ranking import Excluded, Running
 from workbench.mine.resume import Tick, in_blocks
+from workbench.mine.threads import in_stripes
 from workbench.types import Floats, Ints
 
 POINTS = 32
@@ -64,6 +66,10 @@ class Lists:
         places = np.empty(len(self.labels), dtype=np.int64)
         places[self.order] = np.arange(len(places))
         return places - self.ends[self.labels]
+
+    def prepare(self) -> None:
+        """Sort now what threads will ask for at once."""
+        _ = self.order, self.ends, self.within
 
     def members(self, number: int) -> Ints:
         """Positions of one list's documents, rising."""
@@ -186,19 +192,31 @@ class Search:
     ) -> None:
         self.lists, self.queries, self.docs, self.excluded = lists, queries, docs, excluded
         self.k, self.probes, self.scored = k, probes, 0
+        self._lock = Lock()
+        self.lists.prepare()
 
     def __call__(self, rows: slice, tick: Tick) -> tuple[Floats, Ints]:
         """(scores, positions) of these queries."""
+        some = np.array(self.queries[rows], dtype=np.float32)
+
+        def stripe(part: slice) -> tuple[Floats, Ints]:
+            own = slice(rows.start + part.start, rows.start + part.stop)
+            return self._look(some[part], own, tick if not part.start else lambda: None)
+
+        return in_stripes(stripe, len(some))
+
+    def _look(self, some: Floats, rows: slice, tick: Tick) -> tuple[Floats, Ints]:
+        """One stripe of queries, list after list."""
         import torch
 
-        some = np.array(self.queries[rows], dtype=np.float32)
         best = Running(len(some), self.k)
         masked = _Masked(self.lists, self.excluded.block(rows, slice(0, len(self.docs))))
+        scored = 0
         for number, mine in self._visitors(some):
             tick()
-            if not len(mine) or not len(self.lists.members(number)):
-                continue
             members = self.lists.members(number)
+            if not len(mine) or not len(members):
+                continue
             right = torch.from_numpy(np.asarray(self.docs[members], dtype=np.float32)).T
             step = max(1, CELLS // len(members))
             for start in range(0, len(mine), step):
@@ -207,7 +225,9 @@ class Search:
                 row, column = masked(number, own)
                 scores[torch.from_numpy(row), torch.from_numpy(column)] = -torch.inf
                 best.add(own, scores, members)
-                self.scored += scores.numel()
+                scored += scores.numel()
+        with self._lock:
+            self.scored += scored
         return best.found()
 
     def _visitors(self, queries: Floats) -> Iterator[tuple[int, Ints]]:
