@@ -196,7 +196,7 @@ def main() -> None:
     if quick:
         from dataclasses import replace
 
-        world = replace(world, epochs=2)
+        world = replace(world, epochs=1)
         filtered = {"gist": filtered["gist"]}
     lines, found = consequence(world, candidates, truth, filtered, seeds=1 if quick else SEEDS)
     print(f"\n{trained}, " + "\n".join(lines))

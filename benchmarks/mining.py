@@ -289,7 +289,7 @@ def main():
     for said in FIGURES.values():
         ratios = [figures[f"mining_{said}_ratio_{k}_{sizes[-1]}"] for k in ("torch", "faiss")]
         figures[f"mining_{said}_ratio"] = min(ratios)
-    count, asked, exact = (100_000, 20_000, 1024) if arguments.quick else (10**6, 100_000, 4096)
+    count, asked, exact = (60_000, 10_000, 512) if arguments.quick else (10**6, 100_000, 4096)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         embeddings(folder / "docs.npy", count, per_topic=1000)

@@ -17,6 +17,7 @@ KEYS = {
         "streamed_over_dense_time",
         "streamed_over_dense_memory",
     },
+    "mining.py": {"mining_time_ratio", "mining_memory_ratio", "ann_speedup", "ann_recall"},
     "samplers.py": {"sampler_ratio", "growth_exponent"},
     "training.py": {"step_ratio"},
 }
@@ -40,7 +41,9 @@ def test_every_script_takes_quick():
     assert {path.name for path in scripts} >= {
         "encode.py",
         "headroom.py",
+        "hidden.py",
         "losses.py",
+        "mining.py",
         "samplers.py",
         "training.py",
     }

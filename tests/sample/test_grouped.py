@@ -289,7 +289,7 @@ def test_topics_refuse_mistakes():
         Topics(pairs, labels, vectors=np.eye(8, dtype=np.float32), batch_size=4)
     vectors = np.eye(8, dtype=np.float32)
     vectors[5] = np.nan
-    with pytest.raises(BadData, match="row 5 of queries holds NaN"):
+    with pytest.raises(BadData, match=r"query vectors has 1 problem:\n  row 5 holds NaN"):
         Topics(pairs, 3, vectors=vectors, batch_size=4)
 
 

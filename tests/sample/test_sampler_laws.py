@@ -239,7 +239,9 @@ def test_mistakes_are_refused_with_the_mend(name, graph):
     sampler = build(name, graph)
     broken = VECTORS.copy()
     broken[17, 3] = np.nan
-    with pytest.raises(BadData, match="row 17 of queries holds NaN or infinity"):
+    with pytest.raises(
+        BadData, match=r"query vectors has 1 problem:\n  row 17 holds NaN or infinity"
+    ):
         sampler.refresh(broken)
     with pytest.raises(BadArgument, match=r"`queries` is \(9, 12\), but it must be"):
         sampler.refresh(VECTORS[:9])

@@ -14,7 +14,7 @@ from workbench.cluster.connect import Job, run_shards, shared, write_array
 from workbench.data.known import KnownPositives
 from workbench.errors import BadArgument, check_count
 from workbench.mine import top_k
-from workbench.mine.exact import finite
+from workbench.mine.exact import finite_sides
 from workbench.mine.facts import check_vectors
 from workbench.mine.ranking import as_candidates, excluded, merged, positive_scores
 from workbench.mine.resume import rows_fingerprint
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 BLOCK = (16_384, 262_144)
 """(queries, documents) per task: 400 MB of documents at 384 numbers each."""
-SEEN = 65_536
-"""Vectors looked at at once for NaN."""
 
 
 def dense(
@@ -93,9 +91,7 @@ def dense(
     vectors = (query_vectors, doc_vectors)
     check_vectors("mining", vectors, collection.query_ids, collection.doc_ids)
     left_out = excluded(collection, exclude, known)
-    for name, side in zip(("query", "document"), vectors, strict=True):
-        for start in range(0, len(side.values), SEEN):
-            finite(name, side.values[start : start + SEEN], start)
+    finite_sides(query_vectors.values, doc_vectors.values)
     root = shared(client, folder)
     stored = [_on_disk(side.values, root) for side in vectors]
     found = _search(

@@ -5,10 +5,14 @@ Both see directions only: rows are scaled to length 1 as they are read.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
-from workbench.errors import BadArgument, BadData, check_count
+from workbench.errors import BadArgument, check_count
+from workbench.mine.exact import finite
+from workbench.mine.facts import unit
 from workbench.types import Floats, Ints
 
 ROWS = 65_536
@@ -27,20 +31,8 @@ def _checked(vectors: Floats) -> tuple[int, int]:
     if vectors.ndim != 2 or not vectors.size:
         wanted = "it must be (n, dim) with n >= 1"
         raise BadArgument("vectors", vectors.shape, wanted, "Encode some texts first.")
-    for start in range(0, len(vectors), ROWS):
-        broken = np.flatnonzero(~np.isfinite(vectors[start : start + ROWS]).all(axis=1))
-        if len(broken):
-            problem = f"row {start + int(broken[0])} holds NaN or infinity"
-            raise BadData("the vectors to cluster", [problem], "Encode those texts again.")
+    finite("clustered", vectors)
     return int(vectors.shape[0]), int(vectors.shape[1])
-
-
-def _unit(rows: Floats) -> Floats:
-    rows = np.asarray(rows, dtype=np.float32)
-    units: Floats = rows / np.maximum(
-        np.linalg.norm(rows, axis=1, keepdims=True).astype(np.float32), np.float32(1e-12)
-    )
-    return units
 
 
 def kmeans(
@@ -102,14 +94,14 @@ def kmeans(
         min_points_per_centroid=1, max_points_per_centroid=POINTS,
         init_method=faiss.ClusteringInitMethod_KMEANS_PLUS_PLUS,
     )  # fmt: skip
-    fit.train(_unit(vectors[some]))
+    fit.train(unit(vectors[some]))
     wide = min(CHOICES, clusters) if balanced else 1
     nearest = np.empty((count, wide), dtype=np.int64)
     cosines = np.empty((count, wide), dtype=np.float32)
     starts = range(0, count, ROWS)
     for start in tqdm(starts, desc="clusters", unit="block", disable=None, delay=2):
         rows = slice(start, start + ROWS)
-        cosines[rows], nearest[rows] = fit.index.search(_unit(vectors[rows]), wide)
+        cosines[rows], nearest[rows] = fit.index.search(unit(vectors[rows]), wide)
     if not balanced:
         return nearest[:, 0]
     return _one_size(vectors, np.asarray(fit.centroids), nearest, cosines)
@@ -181,7 +173,7 @@ def _look(
     some_open = min(wide, len(open_))
     for start in range(0, len(asking), ROWS // 16):
         some = asking[start : start + ROWS // 16]
-        scores = _unit(vectors[left[some]]) @ centres[open_].T
+        scores = unit(vectors[left[some]]) @ centres[open_].T
         places = np.argpartition(-scores, some_open - 1, axis=1)[:, :some_open]
         values = np.take_along_axis(scores, places, axis=1)
         order = np.lexsort((places, -values), axis=1)
@@ -234,7 +226,7 @@ def bisect(vectors: Floats, *, size: int, seed: int = 0, iterations: int = 10) -
         levels += 1
     units = np.empty(vectors.shape, dtype=np.float32 if 4 * vectors.size <= HELD else np.float16)
     for start in range(0, count, ROWS):
-        units[start : start + ROWS] = _unit(vectors[start : start + ROWS])
+        units[start : start + ROWS] = unit(vectors[start : start + ROWS])
     labels = np.zeros(count, dtype=np.int64)
     for level in tqdm(range(levels), desc="halving", unit="level", disable=None, delay=2):
         rng = np.random.default_rng([seed, level])
@@ -257,14 +249,14 @@ def _halved(
     grouped = mixed[np.argsort(labels[mixed], kind="stable")]
     # Two rows of each cluster; where they are equal, the second is the row farthest from the first.
     seeds = np.stack([grouped[first], grouped[first + np.minimum(1, sizes - 1)]], axis=1)
-    middle = _unit(units[seeds.ravel()]).reshape(clusters, 2, dim)
+    middle = unit(units[seeds.ravel()]).reshape(clusters, 2, dim)
     equal = np.einsum("cd,cd->c", middle[:, 0], middle[:, 1]) > 1 - 1e-6
     if equal[labels].any():
         rows = np.flatnonzero(equal[labels])
-        apart = np.einsum("nd,nd->n", _unit(units[rows]), middle[labels[rows], 0])
+        apart = np.einsum("nd,nd->n", unit(units[rows]), middle[labels[rows], 0])
         rows = rows[np.lexsort((apart, labels[rows]))]
         owners, at = np.unique(labels[rows], return_index=True)
-        middle[owners, 1] = _unit(units[rows[at]])
+        middle[owners, 1] = unit(units[rows[at]])
     rank = np.empty(count, dtype=np.int64)
     children = np.full(count, -1, dtype=np.int64)
     for _ in range(iterations):
@@ -281,18 +273,39 @@ def _halved(
         children = fresh
         if moved <= count // 200:
             break
-        middle = _means(units, children, 2 * clusters).reshape(clusters, 2, dim)
+        middle = mean_directions(
+            lambda some: units[some].astype(np.float32, copy=False),
+            children,
+            clusters=2 * clusters,
+            dim=dim,
+        ).reshape(clusters, 2, dim)
     return children
 
 
-def _means(units: NDArray[np.floating], labels: Ints, clusters: int) -> Floats:
-    """(clusters, dim) mean directions; zero for an empty cluster."""
+def mean_directions(
+    units: Callable[[slice], Floats], labels: Ints, *, clusters: int, dim: int
+) -> Floats:
+    """(cluster, dim) mean direction of each cluster's rows, of length 1; zero for an empty one.
+
+    Args:
+        units: rows -> unit vectors of these rows, read block by block.
+        labels: (n,) cluster of each row.
+        clusters: how many.
+        dim: numbers per vector.
+
+    Example:
+        >>> rows = np.array([[1, 0], [0, 1], [0, 1]], dtype=np.float32)
+        >>> labels = np.array([0, 2, 2])
+        >>> mean_directions(lambda some: rows[some], labels, clusters=3, dim=2).tolist()
+        [[1.0, 0.0], [0.0, 0.0], [0.0, 1.0]]
+    """
     from scipy import sparse
 
-    sums = np.zeros((clusters, units.shape[1]), dtype=np.float32)
+    sums = np.zeros((clusters, dim), dtype=np.float32)
     for start in range(0, len(labels), ROWS):
         some = labels[start : start + ROWS]
         cells = (np.ones(len(some), dtype=np.float32), (some, np.arange(len(some))))
-        rows = units[start : start + ROWS].astype(np.float32, copy=False)
-        sums += sparse.csr_array(cells, shape=(clusters, len(some))) @ rows
-    return _unit(sums)
+        sums += sparse.csr_array(cells, shape=(clusters, len(some))) @ units(
+            slice(start, start + len(some))
+        )
+    return unit(sums)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from workbench.data.known import KnownPositives
 from workbench.errors import check_choice, check_count
@@ -155,6 +155,7 @@ class Dense:
     seed: int = 0
     devices: tuple[str, ...] | None = None
     checkpoint: str | Path | None = None
+    needs_vectors: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_count("k", self.k, mend="Try 30.")

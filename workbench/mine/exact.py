@@ -46,30 +46,31 @@ def checked(queries: Floats, docs: Floats, k: int) -> None:
         )  # fmt: skip
 
 
-def finite(name: str, rows: Floats, start: int) -> None:
-    """Refuse vectors that are not finite.
+def finite(name: str, rows: Floats, start: int = 0) -> None:
+    """Refuse vectors that are not finite; they are read in blocks, so a memory map stays one.
 
     Raises:
-        BadData: which rows, counted from `start`.
+        BadData: which rows of a block, counted from `start`.
     """
-    broken = np.flatnonzero(~np.isfinite(rows).all(axis=1))
-    if len(broken):
-        raise BadData(
-            f"the {name} vectors",
-            [f"row {start + place} holds NaN or infinity" for place in broken.tolist()],
-            "Encode those texts again.",
-        )
+    for first in range(0, len(rows), QUERIES):
+        broken = np.flatnonzero(~np.isfinite(rows[first : first + QUERIES]).all(axis=1))
+        if len(broken):
+            at = start + first
+            raise BadData(
+                f"the {name} vectors",
+                [f"row {at + place} holds NaN or infinity" for place in broken.tolist()],
+                "Encode those texts again.",
+            )
 
 
 def finite_sides(queries: Floats, docs: Floats) -> None:
-    """Refuse a pair of sides of which one is not finite, read block by block.
+    """Refuse a pair of sides of which one is not finite.
 
     Raises:
         BadData: the side and the rows.
     """
-    for name, rows in (("query", queries), ("document", docs)):
-        for start in range(0, len(rows), QUERIES):
-            finite(name, rows[start : start + QUERIES], start)
+    finite("query", queries)
+    finite("document", docs)
 
 
 def top_k(

@@ -118,6 +118,19 @@ def check_vectors(
         )
 
 
+def unit(rows: NDArray[np.floating]) -> Floats:
+    """Rows scaled to length 1; a row of zeros stays one.
+
+    Example:
+        >>> unit(np.array([[3.0, 4.0], [0.0, 0.0]])).tolist()
+        [[0.6000000238418579, 0.800000011920929], [0.0, 0.0]]
+    """
+    values = np.asarray(rows, dtype=np.float32)
+    lengths = np.linalg.norm(values, axis=1, keepdims=True)
+    units: Floats = values / np.maximum(lengths, np.float32(1e-12))
+    return units
+
+
 class Unit:
     """Rows of vectors, scaled to length 1 as they are read, so that a dot product is a cosine."""
 

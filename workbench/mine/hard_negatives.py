@@ -99,13 +99,12 @@ def hard_negatives(
     wanted = (len(collection.query_ids), len(collection.doc_ids))
     check_known(known, wanted)
     check_scores(scores, wanted)
-    if not isinstance(miner, Candidates):
-        check_miner("miner", miner)
-    elif known is not None and not any(isinstance(rule, KnownPositive) for rule in rules):
-        rules = [*rules, KnownPositive()]
     if isinstance(miner, Candidates):
         found = miner
+        if known is not None and not any(isinstance(rule, KnownPositive) for rule in rules):
+            rules = [*rules, KnownPositive()]
     else:
+        check_miner("miner", miner)
         found = miner(collection, vectors, known=known)
     mend = "Mine this very collection again."
     check_ids("candidates' queries", collection.query_ids, found.query_ids, mend)

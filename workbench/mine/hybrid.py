@@ -23,8 +23,7 @@ from workbench.errors import BadArgument, check_choice, check_count, check_numbe
 from workbench.mine.bm25 import BM25
 from workbench.mine.dense import Dense
 from workbench.mine.facts import check_ids, check_vectors
-from workbench.mine.miner import Miner, check_miner, given
-from workbench.mine.within_cluster import WithinCluster
+from workbench.mine.miner import Miner, check_miner, given, needs_vectors
 from workbench.registry import register
 from workbench.types import Candidates, Collection, Floats, Ints, Vectors
 
@@ -223,15 +222,6 @@ def _stretched(one: Candidates) -> tuple[Doubles, Doubles]:
     return stretched, np.where(np.isnan(positive), np.nan, of_positive)
 
 
-def _wanting(miners: Sequence[Miner]) -> bool:
-    """Does one of them need vectors? Said before the others have searched."""
-    return any(
-        _wanting(miner.miners) if isinstance(miner, Hybrid)
-        else isinstance(miner, Dense | WithinCluster)
-        for miner in miners
-    )  # fmt: skip
-
-
 def _default() -> tuple[Miner, ...]:
     return Dense(k=100), BM25(k=100)
 
@@ -264,6 +254,11 @@ class Hybrid:
             check_miner("miners", miner)
         _check(self.how, self.weights, len(self.miners), self.constant, self.k)
 
+    @property
+    def needs_vectors(self) -> bool:
+        """Does one of its miners?"""
+        return any(map(needs_vectors, self.miners))
+
     def __call__(
         self,
         collection: Collection,
@@ -272,7 +267,7 @@ class Hybrid:
         known: KnownPositives | None = None,
     ) -> Candidates:
         """Mine a collection with every miner; those that need vectors all get the same."""
-        if _wanting(self.miners):
+        if self.needs_vectors:  # said before those that need none have searched
             sides = given(vectors, "hybrid")
             check_vectors("mining", sides, collection.query_ids, collection.doc_ids)
         return fuse(

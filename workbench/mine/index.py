@@ -46,8 +46,8 @@ def choose_index(
         lists = (5 docs + 384 L) sqrt(L) dim + queries L dim + 0.06 exact,   L = `lists_for(docs)`
 
     Exact wherever it takes seconds or an index would not halve the work: only then is what the
-    index costs, some recall, worth it. Measured: HNSW is built in more time than it saves on one
-    search, so it is never chosen here; it is there by name.
+    index costs, some recall, worth it. HNSW is never chosen here: its graph takes long to build, by
+    one thread, and pays only when asked again and again; it is there by name.
 
     Args:
         queries: how many.
@@ -159,8 +159,7 @@ def nearest(
     search = _Nearest(queries, docs, k, excluded, recall, seed)
     folder = None if checkpoint is None else Path(checkpoint)
     if kind != "flat":
-        for start in range(0, len(queries), QUERIES):
-            finite("query", queries[start : start + QUERIES], start)
+        finite("query", queries)
         if folder is not None:
             options = {"index": index, "k": k, "recall": recall, "seed": seed}
             claim(folder, {**options, **made_of(queries, docs, excluded)})

@@ -35,6 +35,27 @@ class Miner(Protocol):
         ...
 
 
+@runtime_checkable
+class NeedsVectors(Protocol):
+    """A miner that says whether it can do without vectors; one that does not say can."""
+
+    @property
+    def needs_vectors(self) -> bool:
+        """Does it refuse None?"""
+        ...
+
+
+def needs_vectors(miner: Miner) -> bool:
+    """Does this miner refuse to work without vectors?
+
+    Example:
+        >>> from workbench.mine import BM25, Dense
+        >>> needs_vectors(BM25()), needs_vectors(Dense())
+        (False, True)
+    """
+    return isinstance(miner, NeedsVectors) and miner.needs_vectors
+
+
 def check_miner(argument: str, miner: object) -> None:
     """Refuse what is not a miner with its options.
 

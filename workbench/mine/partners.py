@@ -18,8 +18,8 @@ import numpy as np
 
 from workbench.errors import check_count
 from workbench.files import fingerprint
-from workbench.mine.facts import check_vectors
-from workbench.types import Collection, Floats, Vectors
+from workbench.mine.facts import check_vectors, unit
+from workbench.types import Collection, Vectors
 
 
 def with_partners(
@@ -69,18 +69,12 @@ def with_partners(
     pairs = collection.pairs
     cells = (np.ones(len(pairs), dtype=np.float32), (pairs[:, 0], pairs[:, 1]))
     partners = sparse.coo_array(cells, shape=collection.qrels.shape).tocsr()
-    queries, docs = (_unit(np.asarray(side.values, dtype=np.float32)) for side in guide)
+    queries, docs = (unit(side.values) for side in guide)
     for _ in range(rounds):
-        answers, askers = _unit(partners @ docs), _unit(partners.T @ queries)
-        queries, docs = _unit(queries + answers), _unit(docs + askers)
+        answers, askers = unit(partners @ docs), unit(partners.T @ queries)
+        queries, docs = unit(queries + answers), unit(docs + askers)
     made = fingerprint("with_partners", [side.fingerprint for side in guide], pairs, rounds)
     return (
         Vectors(values=queries, ids=collection.query_ids, encoder=made),
         Vectors(values=docs, ids=collection.doc_ids, encoder=made),
     )
-
-
-def _unit(rows: Floats) -> Floats:
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    units: Floats = rows / np.maximum(lengths, np.float32(1e-12))
-    return units

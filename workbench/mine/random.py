@@ -122,16 +122,14 @@ def listed(
     miner: str,
     recipe: dict[str, object],
 ) -> Candidates:
-    """Drawn positions as candidates: scored and by falling score where there are vectors.
+    """Drawn positions as candidates: scored and by falling score where there are (checked) vectors.
 
     Without vectors scores are NaN, unknown to every rule, and the order is that of the draw.
     """
     scores = np.where(places >= 0, np.float32(np.nan), np.float32(-np.inf)).astype(np.float32)
     positive = np.full(len(places), np.nan, dtype=np.float32)
     if vectors is not None:
-        check_vectors("mining", vectors, collection.query_ids, collection.doc_ids)
         queries, docs = vectors[0].values, vectors[1].values
-        finite_sides(queries, docs)
         rows, columns = np.nonzero(places >= 0)
         pairs = np.stack([rows, places[rows, columns]], axis=1)
         scores[rows, columns] = pair_scores(pairs, queries, docs)
@@ -181,6 +179,9 @@ def random(
     """
     check_count("k", k, mend="Try 30.")
     check_seed(seed)
+    if vectors is not None:
+        check_vectors("mining", vectors, collection.query_ids, collection.doc_ids)
+        finite_sides(vectors[0].values, vectors[1].values)
     cells = excluded(collection, exclude, known)
     places = draw(keys(collection.query_ids, seed), len(collection.doc_ids), k=k, exclude=cells)
     recipe = {"seed": seed, "exclude": exclude}

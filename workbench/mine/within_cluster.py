@@ -9,12 +9,13 @@ topic is hard too, and seldom an answer.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from workbench.data.known import KnownPositives
 from workbench.errors import BadArgument, check_choice, check_count
-from workbench.mine.clusters import kmeans
+from workbench.mine.clusters import ROWS, kmeans, mean_directions
 from workbench.mine.draw import check_seed, keys
 from workbench.mine.exact import finite_sides, top_k
 from workbench.mine.facts import Unit, check_vectors
@@ -22,10 +23,9 @@ from workbench.mine.miner import given
 from workbench.mine.random import draw, listed
 from workbench.mine.ranking import EXCLUDE, excluded
 from workbench.registry import register
-from workbench.types import Candidates, Collection, Floats, Ints, Vectors
+from workbench.types import Candidates, Collection, Ints, Vectors
 
 HOW = ("random", "nearest")
-_rows = 65_536
 
 
 def _check(k: int, clusters: int, how: str, seed: int, exclude: str) -> None:
@@ -110,20 +110,13 @@ def within_cluster(
 
 def _own_cluster(queries: Vectors, docs: Vectors, labels: Ints, clusters: int) -> Ints:
     """(query,) the cluster whose mean direction is nearest; never an empty one."""
-    from scipy.sparse import csr_array
-
-    sums = np.zeros((clusters, docs.values.shape[1]), dtype=np.float32)
-    unit_docs, unit_queries = Unit(docs), Unit(queries)
-    for start in range(0, len(labels), _rows):
-        some = slice(start, start + _rows)
-        units = unit_docs(some)
-        cells = (np.ones(len(units), dtype=np.float32), (labels[some], np.arange(len(units))))
-        sums += csr_array(cells, shape=(clusters, len(units))) @ units
-    means: Floats = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
+    dim = int(docs.values.shape[1])
+    means = mean_directions(Unit(docs), labels, clusters=clusters, dim=dim)
+    unit_queries = Unit(queries)
     empty = np.bincount(labels, minlength=clusters) == 0
     own = np.empty(len(queries.ids), dtype=np.int64)
-    for start in range(0, len(own), _rows // 16):
-        some = slice(start, start + _rows // 16)
+    for start in range(0, len(own), ROWS // 16):
+        some = slice(start, start + ROWS // 16)
         cosines = unit_queries(some) @ means.T
         cosines[:, empty] = -np.inf
         own[some] = cosines.argmax(axis=1)
@@ -148,6 +141,7 @@ class WithinCluster:
     how: str = "random"
     seed: int = 0
     exclude: str = "known"
+    needs_vectors: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         _check(self.k, self.clusters, self.how, self.seed, self.exclude)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from workbench.data.known import KnownPositives
 from workbench.errors import BadArgument, BadData, check_choice, check_count
+from workbench.mine.exact import finite
 from workbench.mine.index import nearest as search
 from workbench.types import Batch, Floats, Ints, Vectors
 
@@ -48,11 +49,7 @@ def checked_sides(
         if rows.ndim != 2 or (len(rows) != count if exact else len(rows) < count):
             wanted = f"it must be ({'' if exact else '>= '}{count:,}, dim), a row per position"
             raise BadArgument(name, rows.shape, wanted, "Encode the collection of these pairs.")
-        for start in range(0, len(rows), 65_536):
-            broken = np.flatnonzero(~np.isfinite(rows[start : start + 65_536]).all(axis=1))
-            if len(broken):
-                problem = f"row {start + int(broken[0])} of {name} holds NaN or infinity"
-                raise BadData("the vectors", [problem], "Encode those texts again.")
+        finite("query" if name == "queries" else "document", rows)
         arrays.append(rows)
     if len(arrays) == 2 and arrays[0].shape[1] != arrays[1].shape[1]:
         wanted = f"its width must be {arrays[0].shape[1]} as that of the queries"

@@ -182,10 +182,6 @@ class Refresher:
     Args:
         refresh: when and how.
         run: whose encoder, collection and sampler.
-
-    Example:
-        >>> Refresher.__name__  # used by the training loop: see `tests/train`
-        'Refresher'
     """
 
     def __init__(self, refresh: Refresh, run: Run) -> None:
