@@ -12,7 +12,7 @@ SHELL := /bin/bash
 
 BIN := .venv/bin
 READY := .venv/.installed
-EXTRAS := model,lab,sweep,cluster,dev
+EXTRAS := model,lab,audit,sweep,cluster,dev
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
 ESSAYS := $(sort $(wildcard notebooks/methods/*.ipynb))
 COMPARE := --nbval --nbval-current-env --nbval-cell-timeout=900 \

@@ -11,7 +11,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-EXTRAS = ("model", "lab", "sweep", "cluster", "dev")
+EXTRAS = ("model", "lab", "audit", "sweep", "cluster", "dev")
 HEADER = """\
 # Pinned versions of everything the extras {extras} need. Made by `make lock` from the
 # versions in .venv; used as constraints (pip install -c), so they bind whatever is installed and

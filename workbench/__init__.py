@@ -11,8 +11,8 @@ from typing import Any
 __version__ = "0.1.0"
 
 _rooms = (
-    *("arms", "cluster", "data", "encode", "errors", "evaluate", "losses", "mine", "nn"),
-    *("registry", "report", "rules", "sample", "scores", "sweep", "train", "types"),
+    *("arms", "audit", "cluster", "data", "encode", "errors", "evaluate", "losses", "mine"),
+    *("nn", "registry", "report", "rules", "sample", "scores", "sweep", "train", "types"),
 )
 _names = {
     "BadArgument": "errors",

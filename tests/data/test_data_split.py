@@ -66,7 +66,7 @@ def test_by_source_nothing_stands_on_two_sides(whole, named):
 @given(collections(), st.integers(0, 5))
 def test_by_group_nothing_stands_on_two_sides_and_nothing_is_lost(whole, seed):
     try:
-        sides = split(whole, test=0.3, dev=0.2, seed=seed)
+        sides = split(whole, test=0.3, dev=0.2, seed=seed, largest=1)
     except BadData:
         assume(False)
     check_apart(whole, sides)
@@ -136,6 +136,7 @@ def test_most_caps_a_side():
         ({"test": 0.5, "dev": ["a"]}, "`dev` is .* but it must be a fraction"),
         ({"test": 0.5, "train": ["a"]}, "`train` is .* but it is what remains"),
         ({"test": 0.5, "by": "source"}, "by='source' wants names of sources"),
+        ({"test": 0.5, "largest": 0}, "`largest` is 0, but it must be > 0"),
         ({"test": ["a"], "by": "groups"}, "must be one of source, group"),
         ({"test": ["a"], "most": {"tset": 3}}, "`most` is 'tset'"),
         ({"test": ["a"], "most": {"test": 0}}, r"`most\['test'\]` is 0"),
@@ -149,6 +150,6 @@ def test_wrong_options_are_named(options, said):
 def test_an_empty_side_is_refused():
     tied = from_rows([{"query": f"q{i}", "positive": "the same"} for i in range(9)])
     with pytest.raises(BadData, match="rows/test would have no query"):
-        split(tied, test=0.3)
+        split(tied, test=0.3, largest=1)
     with pytest.raises(BadData, match="rows/train would have no query"):
         split(tied, test=["rows"])

@@ -19,6 +19,15 @@ KEYS = {
     },
     "mining.py": {"mining_time_ratio", "mining_memory_ratio", "ann_speedup", "ann_recall"},
     "samplers.py": {"sampler_ratio", "growth_exponent"},
+    "suspicion.py": {
+        "ap_0",
+        "ap_50",
+        "ap_200",
+        "best_single_ap",
+        "coverage",
+        "headroom_0",
+        "headroom_200",
+    },
     "training.py": {"step_ratio"},
 }
 
@@ -32,7 +41,11 @@ def test_quick_ends_with_its_figures(script):
     figures = json.loads(done.stdout.strip().splitlines()[-1])
     assert KEYS[script] <= set(figures)
     assert all(math.isfinite(value) for value in figures.values())
-    if script not in ("headroom.py", "samplers.py"):  # a share below 0, or of 0, is a finding
+    if script not in (
+        "headroom.py",
+        "samplers.py",
+        "suspicion.py",
+    ):  # a share below 0, or of 0, is a finding
         assert all(value > 0 for value in figures.values())
 
 
@@ -45,6 +58,7 @@ def test_every_script_takes_quick():
         "losses.py",
         "mining.py",
         "samplers.py",
+        "suspicion.py",
         "training.py",
     }
     assert all('"--quick"' in path.read_text(encoding="utf-8") for path in scripts)

@@ -118,6 +118,10 @@ def test_rank_and_verdict_facts(world):
     judged = apply_rules(found, [Judged()], verdicts=said)
     assert judged.weight[0].tolist() == [1, 0, 1, 1, 1, 1, 1, 1]
     assert (judged.weight[1:] == found.weight[1:]).all()
+    both = apply_rules(found, [Judged(), RankWindow(last=1)], verdicts=said)
+    assert both.weight[0].tolist() == [1, 0, 1, 0, 0, 0, 0, 0]  # a judged negative is kept
+    guessed = apply_rules(found, [Judged(trust=False), RankWindow(last=1)], verdicts=said)
+    assert guessed.weight[0].tolist() == [1, 0, 0, 0, 0, 0, 0, 0]
     window = apply_rules(found, [RankWindow(first=2, last=3)])
     assert window.weight[0].tolist() == [0, 1, 1, 0, 0, 0, 0, 0]
 

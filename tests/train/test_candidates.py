@@ -497,10 +497,17 @@ def test_shares_are_the_softmax_mass():
 
 def test_every_dropped_cell_has_its_first_reason():
     """Document 22 repeats row 2's positive, 1 is row 1's own; the guide and a judge drop others."""
-    verdicts = sparse.coo_array(([1], ([4], [30])), shape=(5, 40)).tocsr()
+    verdicts = sparse.coo_array(([1, -1], ([4, 4], [30, 31])), shape=(5, 40)).tocsr()
     knowledge = knowledge_of(verdicts=verdicts)
     batch = batch_of(extra={"queue": queue_of(4, [1, 22, 30, 31])})
     parts = [InBatch("ap", "aa"), Hard(2, shared=False), Queue(8)]
+    without = Contrast(candidates=parts, rules=[rules.Threshold(at_most=-2.0)])
+    assert not without.weights(batch, knowledge)["queue"].any()
+    vouched = Contrast(candidates=parts, rules=[rules.Threshold(at_most=-2.0), rules.Judged()])
+    assert vouched.weights(batch, knowledge)["queue"].nonzero().tolist() == [[4, 3]]
+    assert explain(vouched, batch, knowledge).reason.reshape(-1).tolist().count(0) == 1
+    guessing = [rules.Judged(trust=False), rules.Threshold(at_most=-2.0)]
+    assert not Contrast(candidates=parts, rules=guessing).weights(batch, knowledge)["queue"].any()
     contrast = Contrast(candidates=parts, rules=[rules.Judged(), rules.Guide(margin=0.2)])
     found = explain(contrast, batch, knowledge)
     weights = torch.cat(list(contrast.weights(batch, knowledge).values()), dim=1).numpy()
@@ -510,7 +517,7 @@ def test_every_dropped_cell_has_its_first_reason():
     told = {(row.row, row.candidate): row.reason for row in queue.itertuples()}
     assert told[1, 1] == "labelled positive"
     assert told[2, 22] == "duplicate"
-    assert told[4, 30] == "Judged()"
+    assert told[4, 30] == "Judged(trust=True)"
     reasons = found.by_reason()
     assert reasons.loc["self"].to_dict() == {"ap": 0, "aa": 5, "an": 0, "queue": 0}
     assert reasons.loc["labelled positive", "ap"] == 5

@@ -104,6 +104,27 @@ def join(sets: ShingleSets, hashed: tuple[Ints, NDArray[np.uint32]], *, threshol
     return components(count, np.concatenate([edges, _verified(sets.matrix, waiting, threshold)]))
 
 
+def pairs_across(
+    sets: ShingleSets, hashed: tuple[Ints, NDArray[np.uint32]], border: int, *, threshold: float
+) -> tuple[Ints, NDArray[np.float64]]:
+    """Every verified pair of a text before `border` and one from it on, and its similarity."""
+    kept: list[Ints] = [np.empty((0, 2), np.int64)]
+    waiting: list[Ints] = []
+    held = 0
+    for run in _bands(*hashed, threshold=threshold):
+        ours, theirs = run[run < border], run[run >= border]
+        for row in ours if len(theirs) else ():
+            waiting.append(np.stack([np.full_like(theirs, row), theirs], axis=1))
+            held += len(theirs)
+            if held > _pairs:
+                kept.append(_verified(sets.matrix, waiting, threshold))
+                waiting, held = [], 0
+    kept.append(_verified(sets.matrix, waiting, threshold))
+    pairs = np.unique(np.concatenate(kept), axis=0)
+    shared, union = _overlaps(sets.matrix, pairs)
+    return pairs, shared / union
+
+
 def components(count: int, edges: Ints) -> Ints:
     """Connected-component number of each of `count` nodes."""
     from scipy.sparse import coo_array
@@ -150,13 +171,18 @@ def _odd(count: int, *, seed: int) -> NDArray[np.uint64]:
 def _verified(matrix: Any, pairs: list[Ints], threshold: float) -> Ints:
     """The pairs whose exact Jaccard similarity reaches the threshold."""
     every = np.unique(np.concatenate([np.empty((0, 2), np.int64), *pairs]), axis=0)
+    shared, union = _overlaps(matrix, every)
+    # As a product, not a quotient, so that 4 of 5 is not rounded below 0.8.
+    return every[shared >= threshold * union - 1e-9]
+
+
+def _overlaps(matrix: Any, pairs: Ints) -> tuple[Ints, Ints]:
+    """Shingles both texts of each pair have, and shingles either has."""
     sizes = np.diff(matrix.indptr).astype(np.int64)
-    cost = np.cumsum(sizes[every].sum(axis=1)) // _cells
-    kept = [every[:0]]
-    for chunk in np.split(every, np.flatnonzero(np.diff(cost)) + 1):
+    cost = np.cumsum(sizes[pairs].sum(axis=1)) // _cells
+    found = [np.empty(0, np.int64)]
+    for chunk in np.split(pairs, np.flatnonzero(np.diff(cost)) + 1):
         common = matrix[chunk[:, 0]].multiply(matrix[chunk[:, 1]])
-        shared = np.asarray(common.sum(axis=1)).astype(np.int64)
-        union = sizes[chunk].sum(axis=1) - shared
-        # As a product, not a quotient, so that 4 of 5 is not rounded below 0.8.
-        kept.append(chunk[shared >= threshold * union - 1e-9])
-    return np.concatenate(kept)
+        found.append(np.asarray(common.sum(axis=1)).astype(np.int64))
+    shared = np.concatenate(found)
+    return shared, sizes[pairs].sum(axis=1) - shared

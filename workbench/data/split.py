@@ -1,4 +1,4 @@
-"""Leak-free splits: no source, no duplicate group of queries or documents, on two sides."""
+"""Leak-free splits: no source, no group of duplicates and no text of either field on two sides."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from difflib import get_close_matches
 
 import numpy as np
 
+from workbench.data.duplicates import exact_duplicates, joined
 from workbench.data.minhash import components
 from workbench.data.sets import sample, take
 from workbench.errors import BadArgument, BadData, check_choice, check_count, check_number
@@ -25,8 +26,12 @@ def split(
     by: str | None = None,
     seed: int = 0,
     most: Mapping[str, int] | None = None,
+    largest: float = 0.5,
 ) -> dict[str, Collection]:
     """Cut a collection into train, dev and test so that nothing stands on two sides.
+
+    What says the same is a group of queries, a group of documents, or a query and a document of
+    equal text (white space aside): a query that is a document of the other side has been seen.
 
     By source: whole sources go to a side; a group of duplicates that spans sides stays on the
     first of test, dev, train that has it and is dropped from the others. By group: everything
@@ -43,6 +48,10 @@ def split(
         seed: of the random cut and of `most`.
         most: side -> number of queries kept at most, drawn at random, with the documents judged
             for them.
+        largest: by group only: share of the queries, in (0, 1], that may be tied together. Chains
+            (A like B like C) and documents that answer everything can tie up most of a collection,
+            and the other sides are then made of what is odd; 1 allows it, the tied part goes where
+            it fits, else to train.
 
     Returns:
         One collection per side asked for: its own queries and documents, group numbers as they
@@ -50,7 +59,7 @@ def split(
 
     Raises:
         BadArgument: unknown or repeated sources, fractions out of range.
-        BadData: a side would be empty.
+        BadData: a side would be empty, or too many queries are tied together.
 
     Example:
         >>> from workbench.data import from_rows
@@ -60,19 +69,27 @@ def split(
         >>> {name: len(side.queries) for name, side in sides.items()}
         {'test': 3, 'train': 3}
 
-    Breaks when: a source copies from another in ways that near-duplicates do not show.
+    Source: Chakraborty et al., 2020 (ReVeal), on what duplicates across a split do to a figure.
+
+    Breaks when: a source copies from another in ways that near-duplicates do not show;
+    `audit.leaks` looks again, by vectors too.
     """
     by = _kind_of(by, test)
     check_count("seed", seed, at_least=0, mend="Try 0.")
+    check_number("largest", largest, above=0, at_most=1, mend="Try 0.5.")
     for side, count in (most or {}).items():
         check_choice("most", side, SIDES)
         check_count(f"most[{side!r}]", count, mend="Try 1000.")
+    groups = _groups(collection)
     if by == "source":
-        query_sides, doc_sides, asked = _by_source(collection, test, dev, train)
+        asked_for, asked = _by_source(collection, test, dev, train)
     else:
-        query_sides, doc_sides, asked = _by_group(collection, test, dev, train, seed)
-    queries = (query_sides, _first_side_only(query_sides, collection.query_groups))
-    docs = (doc_sides, _first_side_only(doc_sides, collection.doc_groups))
+        shares = _shares(test, dev, train)
+        asked_for = _by_group(collection, groups, shares, largest, seed)
+        asked = ["test", *(["dev"] if shares["dev"] else []), "train"]
+    allowed = _first_side_only(asked_for, groups)
+    count = len(collection.queries)
+    queries, docs = (asked_for[:count], allowed[:count]), (asked_for[count:], allowed[count:])
     sides = {}
     for number, name in enumerate(SIDES):
         if name in asked:
@@ -95,11 +112,10 @@ def _kind_of(by: str | None, test: Share) -> str:
 
 def _by_source(
     collection: Collection, test: Share, dev: Share, train: Sequence[str] | None
-) -> tuple[Ints, Ints, list[str]]:
-    """Side number of every query and document (-1: nowhere), and the sides asked for."""
-    query_sources = np.array(collection.queries["source"][:], dtype=object)
-    doc_sources = np.array(collection.corpus["source"][:], dtype=object)
-    present = sorted(set(query_sources) | set(doc_sources))
+) -> tuple[Ints, list[str]]:
+    """Side number of every query, then document (-1: nowhere), and the sides asked for."""
+    of_each = [*collection.queries["source"][:], *collection.corpus["source"][:]]
+    present = sorted(set(of_each))
     taken: dict[str, int] = {}
     for number, (name, sources) in enumerate(zip(SIDES, (test, dev, train), strict=True)):
         if sources is None:
@@ -116,36 +132,55 @@ def _by_source(
                 raise BadArgument(name, source, "a source goes to one side", "Name it once.")
             taken[source] = number
     rest = SIDES.index("train") if train is None else -1
-    query_sides = np.array([taken.get(source, rest) for source in query_sources], dtype=np.int64)
-    doc_sides = np.array([taken.get(source, rest) for source in doc_sources], dtype=np.int64)
+    sides = np.array([taken.get(source, rest) for source in of_each], dtype=np.int64)
     asked = ["test", *(["dev"] if dev else []), *(["train"] if train is None or train else [])]
-    return query_sides, doc_sides, asked
+    return sides, asked
+
+
+def _groups(collection: Collection) -> Ints:
+    """One number for each thing said, for every query, then every document."""
+    count = len(collection.queries)
+    texts = exact_duplicates([*collection.query_texts, *collection.doc_texts])
+    # Within a field the collection's own groups say who is alike; across fields equal texts do.
+    across = np.isin(texts, np.intersect1d(texts[:count], texts[count:]))
+    alone = len(texts) + np.arange(len(texts))
+    of_queries = np.unique(collection.query_groups, return_inverse=True)[1]
+    of_docs = count + np.unique(collection.doc_groups, return_inverse=True)[1]
+    own = np.concatenate([of_queries, of_docs]).astype(np.int64)
+    return joined(own, np.where(across, texts, alone))
 
 
 def _first_side_only(sides: Ints, groups: Ints) -> Ints:
     """Rows of a group that spans sides stay only where the first of them has it."""
-    _, inverse = np.unique(np.asarray(groups), return_inverse=True)
-    first = np.full(inverse.max(initial=-1) + 1, len(SIDES), dtype=np.int64)
+    first = np.full(groups.max(initial=-1) + 1, len(SIDES), dtype=np.int64)
     placed = sides >= 0
-    np.minimum.at(first, inverse[placed], sides[placed])
-    return np.where(sides == first[inverse], sides, -1)
+    np.minimum.at(first, groups[placed], sides[placed])
+    return np.where(sides == first[groups], sides, -1)
 
 
-def _by_group(
-    collection: Collection, test: Share, dev: Share, train: Sequence[str] | None, seed: int
-) -> tuple[Ints, Ints, list[str]]:
+def _shares(test: Share, dev: Share, train: Sequence[str] | None) -> dict[str, float]:
+    """Fractions of the queries that go to test and dev."""
     if train is not None:
         raise BadArgument("train", train, "it is what remains of a fraction", "Leave it out.")
-    shares = {"test": test, "dev": dev if isinstance(dev, int | float) else 0.0}
     if not isinstance(dev, int | float) and len(dev):
         raise BadArgument("dev", dev, "it must be a fraction, as test is", "Try 0.1.")
     check_number("test", test, above=0, at_most=1, mend="Try 0.2.")
+    shares = {"test": test, "dev": dev if isinstance(dev, int | float) else 0.0}
     check_number("dev", shares["dev"], at_least=0, at_most=1, mend="Try 0.1.")
-    total = sum(float(share) for share in shares.values() if isinstance(share, int | float))
-    if total >= 1:
+    fractions = {
+        name: float(share) for name, share in shares.items() if isinstance(share, int | float)
+    }
+    if sum(fractions.values()) >= 1:
         raise BadArgument("test", test, "test and dev together must be < 1", "Try 0.2 and 0.1.")
+    return fractions
+
+
+def _by_group(
+    collection: Collection, groups: Ints, shares: Mapping[str, float], largest: float, seed: int
+) -> Ints:
+    """Side number of every query, then document: whatever is tied together goes to one side."""
     query_count = len(collection.queries)
-    tied = _tied(collection)
+    tied = _tied(collection, groups, largest)
     rng = np.random.default_rng(seed)
     query_sizes = np.bincount(tied[:query_count], minlength=tied.max(initial=-1) + 1)
     doc_sizes = np.bincount(tied[query_count:], minlength=len(query_sizes))
@@ -154,7 +189,7 @@ def _by_group(
     for sizes, among in ((query_sizes, query_sizes > 0), (doc_sizes, query_sizes == 0)):
         order = rng.permutation(np.flatnonzero(among))
         for number, name in enumerate(("test", "dev")):
-            room = round(float(shares[name]) * int(sizes[among].sum()))  # type: ignore[arg-type]
+            room = round(shares[name] * int(sizes[among].sum()))
             left = []
             for component in order:
                 if sizes[component] <= room:
@@ -163,19 +198,34 @@ def _by_group(
                 else:
                     left.append(component)
             order = np.array(left, dtype=np.int64)
-    asked = ["test", *(["dev"] if shares["dev"] else []), "train"]
-    return side_of[tied[:query_count]], side_of[tied[query_count:]], asked
+    return side_of[tied]
 
 
-def _tied(collection: Collection) -> Ints:
-    """Component of every query, then of every document: tied by groups or positives."""
-    query_count, doc_count = len(collection.queries), len(collection.corpus)
-    pairs = collection.pairs
-    edges = [np.stack([pairs[:, 0], query_count + pairs[:, 1]], axis=1)]
-    for groups, offset in ((collection.query_groups, 0), (collection.doc_groups, query_count)):
-        _, first, inverse = np.unique(np.asarray(groups), return_index=True, return_inverse=True)
-        edges.append(np.stack([np.arange(len(groups)), first[inverse]], axis=1) + offset)
-    return components(query_count + doc_count, np.concatenate(edges).astype(np.int64))
+def _tied(collection: Collection, groups: Ints, largest: float) -> Ints:
+    """Component of every query, then of every document: tied by groups or positives.
+
+    Raises:
+        BadData: one component holds more than this share of the queries.
+    """
+    count, links = len(collection.queries), collection.pairs.copy()
+    links[:, 1] += count
+    first = np.unique(groups, return_index=True)[1]
+    edges = np.stack([np.arange(len(groups)), first[groups]], axis=1)
+    tied = components(len(groups), np.concatenate([edges, links]))
+    sizes = np.bincount(tied[:count], minlength=1)
+    # One query is no chain, however few there are.
+    if int(sizes.max()) > max(1.0, largest * count):
+        inside = np.flatnonzero(tied == sizes.argmax())
+        wide = int(np.bincount(groups[inside]).max())
+        busy = int(np.bincount(links[:, 1])[inside[inside >= count]].max())
+        problems = [
+            f"{sizes.max():,} of {count:,} queries are tied together, more than {largest:.0%}",
+            f"the largest group among them has {wide:,} texts that count as the same",
+            f"the busiest document among them answers {busy:,} queries",
+        ]
+        mend = "Raise the thresholds of with_groups, split by source, or pass largest=1."
+        raise BadData(f"the split of {collection.name}", problems, mend)
+    return tied
 
 
 def _side(

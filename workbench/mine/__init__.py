@@ -1,6 +1,6 @@
 """Mining: for each query, candidates that look like answers and are not labelled as such."""
 
-from workbench.mine.bm25 import BM25, bm25, bm25_top_k
+from workbench.mine.bm25 import BM25, bm25, bm25_pairs, bm25_top_k
 from workbench.mine.choose import choose
 from workbench.mine.clusters import bisect, kmeans
 from workbench.mine.dense import Dense, dense
@@ -32,6 +32,7 @@ __all__ = [
     "apply_rules",
     "bisect",
     "bm25",
+    "bm25_pairs",
     "bm25_top_k",
     "choose",
     "choose_index",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,8 @@ PART = re.compile(r"[^\W\d_]+|\d+")
 HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 CELLS = 4_000_000
 """(query, document) scores held at once: 16 MB."""
+PAIRS = 65_536
+"""(query, document) pairs scored at once."""
 
 
 def words(text: str, *, split_identifiers: bool = True) -> list[str]:
@@ -75,6 +78,24 @@ class _Index:
         if not known:
             return np.zeros(self._size, dtype=np.float32)
         return np.asarray(self._index.get_scores(known), dtype=np.float32)
+
+    def tables(self, queries: list[str]) -> tuple[csr_array, csr_array]:
+        """(query, word) how often a query says a word; (doc, word) what the word is worth there."""
+        from scipy import sparse
+
+        vocabulary, parts = self._index.vocab_dict, self._index.scores
+        shape = (self._size, len(parts["indptr"]) - 1)
+        worth = sparse.csc_array((parts["data"], parts["indices"], parts["indptr"]), shape=shape)
+        owners: list[int] = []
+        said: list[int] = []
+        for place, text in enumerate(queries):
+            known = [vocabulary[word] for word in words(text, split_identifiers=self._split)
+                     if word in vocabulary]  # fmt: skip
+            owners += [place] * len(known)
+            said += known
+        ones = np.ones(len(said), dtype=np.float32)
+        counts = sparse.coo_array((ones, (owners, said)), shape=(len(queries), shape[1]))
+        return counts.tocsr(), worth.tocsr()
 
 
 def _check_options(k: int, k1: float, b: float) -> None:
@@ -204,6 +225,50 @@ def bm25(
         miner="bm25",
         recipe={"split_identifiers": split_identifiers, "k1": k1, "b": b, "exclude": exclude},
     )
+
+
+def bm25_pairs(
+    query_texts: list[str],
+    doc_texts: list[str],
+    *,
+    split_identifiers: bool = True,
+    k1: float = 1.5,
+    b: float = 0.75,
+) -> Callable[[Ints, Ints], Floats]:
+    """The BM25 score of any (query, document) pair, without a search.
+
+    Args:
+        query_texts: one per query.
+        doc_texts: one per document.
+        split_identifiers: see `bm25_top_k`, as for the next two.
+        k1: saturation of repeated words.
+        b: how much long documents are marked down.
+
+    Returns:
+        A function of positions (pair,) and (pair,) that gives (pair,) scores.
+
+    Raises:
+        BadArgument: an option is out of range, or no document holds a word.
+
+    Example:
+        >>> score = bm25_pairs(["open file"], ["close it", "openFile(path)"])
+        >>> score(np.array([0, 0]), np.array([0, 1])).round(2).tolist()
+        [0.0, 1.14]
+
+    Breaks when: see `bm25_top_k`.
+    """
+    _check_options(1, k1, b)
+    index = _Index(doc_texts, k1, b, split_identifiers=split_identifiers)
+    counts, worth = index.tables(query_texts)
+
+    def score(queries: Ints, docs: Ints) -> Floats:
+        found = np.zeros(len(queries), dtype=np.float32)
+        for start in range(0, len(queries), PAIRS):
+            some = slice(start, start + PAIRS)
+            found[some] = counts[queries[some]].multiply(worth[docs[some]]).sum(axis=1)
+        return found
+
+    return score
 
 
 @register("miner", "bm25")

@@ -286,11 +286,28 @@ class ListFacts:
     def _verdict(self, rows: slice, docs: Ints) -> NDArray[np.int8]:
         if self.said is None:
             raise BadArgument("verdicts", None, "a rule asks for them", "Pass verdicts=.")
-        keys, labels = self.said
-        wanted = np.arange(rows.start, rows.stop)[:, None] * len(self.candidates.doc_ids) + docs
-        place = np.searchsorted(keys[:-1], wanted)
-        hit = (keys[place] == wanted) & (docs >= 0)
-        return np.where(hit, labels[place], 0).astype(np.int8)
+        return _looked_up(self.said, rows, docs, len(self.candidates.doc_ids))
+
+
+def said_of(verdicts: Verdicts, candidates: Candidates) -> NDArray[np.int8]:
+    """(query, rank) of a whole list: +1 judged positive, -1 judged negative, 0 neither.
+
+    Args:
+        verdicts: the newest of a pair counts; "unsure" and "skip" are neither.
+        candidates: the list.
+    """
+    whole = slice(0, len(candidates.docs))
+    return _looked_up(_said(verdicts, candidates), whole, candidates.docs, len(candidates.doc_ids))
+
+
+def _looked_up(
+    said: tuple[Ints, NDArray[np.int8]], rows: slice, docs: Ints, wide: int
+) -> NDArray[np.int8]:
+    keys, labels = said
+    wanted = np.arange(rows.start, rows.stop)[:, None] * wide + docs
+    place = np.searchsorted(keys[:-1], wanted)
+    hit = (keys[place] == wanted) & (docs >= 0)
+    return np.where(hit, labels[place], 0).astype(np.int8)
 
 
 def _said(verdicts: Verdicts, candidates: Candidates) -> tuple[Ints, NDArray[np.int8]]:

@@ -34,7 +34,7 @@ def apply_rules(
 ) -> Candidates:
     """Multiply the weight of every candidate by what each rule says of it.
 
-        weight_ij = weight_ij * product over rules r: r_ij
+        weight_ij = weight_ij * product over rules r: r_ij      (1 where a rule vouches: Judged)
 
     Nothing is removed: a dropped candidate keeps its place with weight 0, so that it can be looked
     at. For a query with several labelled positives `positive_score`, `guide_positive` and
@@ -94,6 +94,8 @@ def weighed(
         rules: whose facts the cells hold.
         chunks: (rows of the list, their cells), over all rows.
     """
+    from workbench.rules import vouched
+
     weight = np.array(candidates.weight, dtype=np.float32)
     there = candidates.docs >= 0
     alone = np.zeros((len(rules), 2), dtype=np.int64)
@@ -103,6 +105,9 @@ def weighed(
             factor = rule(cells).numpy().astype(np.float32)
             weight[rows] *= factor
             lost[number] = (factor <= 0) & there[rows]
+        sure = vouched(rules, cells)
+        if sure is not None:
+            weight[rows] = np.where(sure.numpy() & there[rows], 1, weight[rows])
         alone[:, 0] += lost.sum(axis=(1, 2))
         alone[:, 1] += (lost & (lost.sum(axis=0) == 1)).sum(axis=(1, 2))
     weight[~there] = 0

@@ -4,7 +4,7 @@ The same rule acts on a (batch, batch) matrix inside a loss and on a (query, ran
 candidates. Pair rules weigh whole training pairs by what they cost in earlier epochs.
 """
 
-from workbench.rules._base import PairRule, Rule, check_rules, combine
+from workbench.rules._base import PairRule, Rule, Vouch, check_rules, combine, vouched
 from workbench.rules.adaptive import Adaptive, adaptive, adaptive_threshold
 from workbench.rules.bad_pair import BadPair, Population, bad_pair, discounted_mean, population
 from workbench.rules.debiased import Debiased, debiased
@@ -42,6 +42,7 @@ __all__ = [
     "Scored",
     "ShareOfPositive",
     "Threshold",
+    "Vouch",
     "adaptive",
     "adaptive_threshold",
     "bad_pair",
@@ -65,4 +66,5 @@ __all__ = [
     "scored",
     "share_of_positive",
     "threshold",
+    "vouched",
 ]

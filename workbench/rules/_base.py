@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from workbench.errors import BadArgument
@@ -61,8 +61,34 @@ class PairRule(Protocol):
         ...
 
 
+@runtime_checkable
+class Vouch(Protocol):
+    """A rule that knows some candidates to be negatives, whatever the others guess."""
+
+    def vouched(self, cells: Cells) -> Bool[Tensor, "query doc"]:
+        """True where a cell keeps weight 1 against every other rule."""
+        ...
+
+
+def vouched(rules: Sequence[Rule], cells: Cells) -> Bool[Tensor, "query doc"] | None:
+    """Cells that some rule vouches for; None where no rule does such a thing.
+
+    Example:
+        >>> from workbench.rules import Judged, Threshold
+        >>> cells = Cells((1, 2), {"verdict": torch.tensor([[-1, 0]])})
+        >>> vouched([Threshold(at_most=0.8), Judged()], cells)
+        tensor([[ True, False]])
+    """
+    mask: Tensor | None = None
+    for rule in rules:
+        if isinstance(rule, Vouch):
+            mine = rule.vouched(cells)
+            mask = mine if mask is None else mask | mine
+    return mask
+
+
 def combine(rules: Sequence[Rule], cells: Cells) -> Float[Tensor, "query doc"] | None:
-    """The product of all rules' weights; None when there is no rule.
+    """The product of all rules' weights, 1 where a rule vouches; None when there is no rule.
 
     Example:
         >>> from workbench.rules import Threshold
@@ -74,6 +100,9 @@ def combine(rules: Sequence[Rule], cells: Cells) -> Float[Tensor, "query doc"] |
     for rule in rules:
         mine = rule(cells)
         weight = mine if weight is None else weight * mine
+    sure = vouched(rules, cells)
+    if weight is not None and sure is not None:
+        weight = torch.where(sure, torch.ones_like(weight), weight)
     return weight
 
 

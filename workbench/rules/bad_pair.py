@@ -154,7 +154,12 @@ class BadPair:
         if self.discount is not None:
             check_count("discount", self.discount, mend="Give the epochs of the whole training.")
 
-    def _judge(self, losses: LossStore) -> tuple[Doubles, Population]:
+    def judge(self, losses: LossStore) -> tuple[Doubles, Population]:
+        """(row,) past mean m of every pair, and what all of them say.
+
+        Raises:
+            BadArgument: more epochs of losses than discount says there will be.
+        """
         means = losses.mean()
         if self.discount is not None:
             if losses.epochs > self.discount:
@@ -174,5 +179,5 @@ class BadPair:
         """Weights of the pairs of one batch; `losses` are those of epochs that are over."""
         if losses.epochs < self.warmup:
             return torch.ones_like(loss, requires_grad=False)
-        means, among = losses.once(self, lambda: self._judge(losses))
+        means, among = losses.once(self, lambda: self.judge(losses))
         return bad_pair(loss, means[rows], among)

@@ -1,10 +1,11 @@
 """Drop what somebody judged to be a positive.
 
     weight_ij = 0 where the newest verdict on (anchor, candidate) is "positive", else 1
+    weight_ij = 1 where it is "negative", whatever other rules say (`trust`)
 
-A person's word counts more than any model's: put this rule beside the guessing ones. A verdict
-"negative" keeps the cell as far as *this* rule goes; it does not overrule the others, since rules
-multiply.
+A person's word counts more than any model's: put this rule beside the guessing ones. A judged
+negative is the best hard negative there is; without `trust` it is kept as far as *this* rule goes
+and may still be dropped by the others, since rules multiply.
 
 Source: this workbench; the ledger users of other tools asked for.
 Breaks when: judges err or guess; "unsure" and "skip" count as not judged.
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float, Integer
+from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 
 from workbench.registry import register
@@ -42,10 +43,20 @@ def judged(verdict: Integer[Tensor, "query doc"]) -> Float[Tensor, "query doc"]:
 @register("rule", "judged")
 @dataclass(frozen=True, kw_only=True)
 class Judged:
-    """Drop candidates that somebody judged to be positives of the anchor."""
+    """Drop candidates judged to be positives of the anchor; vouch for those judged negative.
 
+    Args:
+        trust: keep a judged negative at weight 1 against every other rule.
+    """
+
+    trust: bool = True
     needs: ClassVar[tuple[str, ...]] = ("verdict",)
 
     def __call__(self, cells: Cells) -> Float[Tensor, "query doc"]:
         """Weights of the cells."""
         return judged(cells["verdict"])
+
+    def vouched(self, cells: Cells) -> Bool[Tensor, "query doc"]:
+        """True where a cell was judged negative and such judgments are trusted."""
+        verdict = cells["verdict"]
+        return (verdict < 0) if self.trust else torch.zeros_like(verdict, dtype=torch.bool)

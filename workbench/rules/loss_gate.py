@@ -18,6 +18,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from math import log, nan, sqrt
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -68,8 +69,17 @@ def crossing(
     return means[low] + at if 0 <= at <= gap else nan
 
 
-def gate_threshold(losses: NDArray[np.float64], *, on: str = "log", seed: int = 0) -> float:
-    """The largest loss that is kept, on the scale of the fit; inf where two heaps do not show.
+class Heaps(NamedTuple):
+    """Two Gaussians over losses on the scale of the fit, the lower first, and where they cross."""
+
+    weights: tuple[float, float]
+    means: tuple[float, float]
+    stds: tuple[float, float]
+    gate: float
+
+
+def heaps(losses: NDArray[np.float64], *, on: str = "log", seed: int = 0) -> Heaps | None:
+    """The two heaps that losses form, None where two do not show.
 
     Args:
         losses: (row,) past losses, NaN where there is none.
@@ -81,8 +91,9 @@ def gate_threshold(losses: NDArray[np.float64], *, on: str = "log", seed: int = 
 
     Example:
         >>> easy = np.exp(np.random.default_rng(0).normal(-3, 0.5, size=500))
-        >>> 0 < gate_threshold(np.concatenate([easy, 1 / easy])) + 0.5 < 1
-        True
+        >>> found = heaps(np.concatenate([easy, 1 / easy]))
+        >>> [round(mean) for mean in found.means]
+        [-3, 3]
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
@@ -94,17 +105,38 @@ def gate_threshold(losses: NDArray[np.float64], *, on: str = "log", seed: int = 
             raise BadArgument("on", on, wanted, 'Use LossGate(on="raw") with this loss.')
         past = np.log(past[past >= TINY])
     if len(past) < FEWEST or float(past.std()) <= TINY:
-        return float("inf")
+        return None
     mixture = GaussianMixture(2, random_state=seed, max_iter=200, tol=1e-5)
     with warnings.catch_warnings():  # the gate may be a little off; the next epoch fits anew
         warnings.simplefilter("ignore", ConvergenceWarning)
         mixture.fit(past[:, None])
-    one, two = zip(
-        mixture.weights_, mixture.means_[:, 0], np.sqrt(mixture.covariances_[:, 0, 0]), strict=True
+    order = np.argsort(mixture.means_[:, 0], kind="stable")
+    columns = (mixture.weights_, mixture.means_[:, 0], np.sqrt(mixture.covariances_[:, 0, 0]))
+    weights, means, stds = (
+        (float(column[order[0]]), float(column[order[1]])) for column in columns
     )
-    pairs = [(float(first), float(second)) for first, second in zip(one, two, strict=True)]
-    gate = crossing(*pairs)
-    return float("inf") if np.isnan(gate) else gate
+    gate = crossing(weights, means, stds)
+    return None if np.isnan(gate) else Heaps(weights, means, stds, gate)
+
+
+def gate_threshold(losses: NDArray[np.float64], *, on: str = "log", seed: int = 0) -> float:
+    """The largest loss that is kept, on the scale of the fit; inf where two heaps do not show.
+
+    Args:
+        losses: see `heaps`.
+        on: see `heaps`.
+        seed: see `heaps`.
+
+    Raises:
+        BadArgument: a negative loss has no log.
+
+    Example:
+        >>> easy = np.exp(np.random.default_rng(0).normal(-3, 0.5, size=500))
+        >>> 0 < gate_threshold(np.concatenate([easy, 1 / easy])) + 0.5 < 1
+        True
+    """
+    found = heaps(losses, on=on, seed=seed)
+    return float("inf") if found is None else found.gate
 
 
 def loss_gate(

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from workbench.errors import BadArgument, check_count
+from workbench.rules import vouched
 from workbench.scores import CELLS
 from workbench.train.cells import REMOVED
 from workbench.train.contrast import Contrast
@@ -244,8 +245,10 @@ def _reasons(
             code[(code == 0) & where] = names.index(name)
         gone = block.removed(rows, protect=contrast.protect)
         cells = block.cells(rows, gone=gone)
+        sure = vouched(table.rules, cells)
         for place, rule in enumerate(table.rules):
-            dropped = (rule(cells) <= 0).cpu().numpy()
+            lost = rule(cells) <= 0
+            dropped = (lost if sure is None else lost & ~sure).cpu().numpy()
             code[(code == 0) & dropped] = 1 + len(REMOVED) + place
         parts.append(code)
     if table.made is not None:
