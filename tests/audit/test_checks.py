@@ -436,9 +436,9 @@ def test_wb103_compares_answers_where_each_side_has_its_own(clean):
 
 def test_wb103_takes_the_nearest():
     near = "one two three four five six seven eight nine"
-    assert seen_before([near + " ten", near], [near], 0.5).tolist() == [1]
-    assert seen_before([], [near], 0.5).tolist() == [-1]
-    assert seen_before([near], [], 0.5).tolist() == []
+    assert seen_before([near], [near + " ten", near], 0.5).tolist() == [1]
+    assert seen_before([near], [], 0.5).tolist() == [-1]
+    assert seen_before([], [near], 0.5).tolist() == []
 
 
 def test_wb104_finds_long_pieces(clean):

@@ -57,7 +57,7 @@ def test_gold_offset_per_query_is_seen_backwards_only(gold, collection_of):
         np.testing.assert_allclose(slope, wanted[f"grad_{name}_wrt_offset"], atol=1e-9)
     collection = collection_of({(n, n): 1 for n in range(3)}, queries=3, docs=3)
     vectors = offset_sides(collection, case["inputs"]["scores"], case["inputs"]["row_offset"])
-    (row,) = direction_audit(collection, *vectors, k=[1], cosine=False).frame().itertuples()
+    (row,) = direction_audit(collection, vectors, k=[1], cosine=False).frame().itertuples()
     assert row.forward == pytest.approx(wanted["q2p_acc_with"])
     assert row.backward == pytest.approx(wanted["p2q_acc_with"])
     assert (row.only_forward, row.only_backward) == (2, 0)
@@ -74,7 +74,7 @@ def test_gold_symmetric_loss(gold, collection_of):
     assert (there + back) / 2 == pytest.approx(wanted["symmetric"], abs=1e-9)
     collection = collection_of({(n, n): 1 for n in range(3)}, queries=3, docs=3)
     vectors = offset_sides(collection, case["inputs"]["scores"], [0, 0, 0])
-    found = direction_audit(collection, *vectors, k=[1], cosine=False).frame()
+    found = direction_audit(collection, vectors, k=[1], cosine=False).frame()
     assert found.forward[0] == pytest.approx(wanted["q2p_acc"])
     assert found.backward[0] == pytest.approx(wanted["p2q_acc"])
 
@@ -127,7 +127,7 @@ def brute(collection, queries, docs, k):
 def test_hits_are_those_of_a_loop(many):
     collection, queries, docs = many
     vectors = sides(collection, queries, docs)
-    found = direction_audit(collection, *vectors, k=(1, 3, 10), same_size=False)
+    found = direction_audit(collection, vectors, k=(1, 3, 10), same_size=False)
     assert found.pairs.tolist() == collection.pairs.tolist()
     for place, k in enumerate(found.k):
         wanted = brute(collection, queries, docs, k)
@@ -142,13 +142,13 @@ def test_hits_are_those_of_a_loop(many):
 def test_both_sides_are_drawn_to_one_size(many):
     collection, queries, docs = many
     vectors = sides(collection, queries, docs)
-    found = direction_audit(collection, *vectors)
+    found = direction_audit(collection, vectors)
     labelled = collection.pairs
     assert len({*labelled[:, 0]}) < len({*labelled[:, 1]})
     assert found.sizes == (len({*labelled[:, 0]}),) * 2
     assert len(found.pairs) < len(labelled)
     assert {*map(tuple, found.pairs)} < {*map(tuple, labelled)}
-    again = direction_audit(collection, *vectors, seed=0)
+    again = direction_audit(collection, vectors, seed=0)
     assert (again.pairs == found.pairs).all()
     assert repr(found).startswith(f"DirectionAudit({len(found.pairs)} pairs: @1 ")
 
@@ -157,7 +157,7 @@ def test_many_queries_of_one_document_do_not_hide_each_other(collection_of):
     collection = collection_of({(0, 0): 1, (1, 0): 1, (2, 0): 1, (3, 1): 1}, queries=4, docs=2)
     queries = [[1, 0.3], [1, 0.2], [1, 0.1], [0, 1]]
     found = direction_audit(
-        collection, *sides(collection, queries, np.eye(2)), k=[1], same_size=False
+        collection, sides(collection, queries, np.eye(2)), k=[1], same_size=False
     )
     assert found.forward.all()
     assert found.backward.all()
@@ -166,7 +166,7 @@ def test_many_queries_of_one_document_do_not_hide_each_other(collection_of):
 def test_a_collapsed_model_hits_nothing(collection_of):
     collection = collection_of({(n, n): 1 for n in range(5)}, queries=5, docs=5)
     same = np.ones((5, 3))
-    found = direction_audit(collection, *sides(collection, same, same), k=[1, 4])
+    found = direction_audit(collection, sides(collection, same, same), k=[1, 4])
     assert not found.forward.any()
     assert not found.backward.any()
     assert found.frame().p_value.tolist() == [1, 1]
@@ -178,9 +178,9 @@ def test_hubs_show_on_the_side_where_they_are(collection_of, rng):
     collection = collection_of({(n, n): 1 for n in range(count)}, queries=count, docs=count)
     queries = rng.normal(size=(count, 40)) + 1
     docs = queries + rng.normal(size=(count, 40))
-    plain = direction_audit(collection, *sides(collection, queries, docs), k=[3])
+    plain = direction_audit(collection, sides(collection, queries, docs), k=[3])
     docs[0] = 2 * queries.mean(axis=0)
-    hub = direction_audit(collection, *sides(collection, queries, docs), k=[3])
+    hub = direction_audit(collection, sides(collection, queries, docs), k=[3])
     assert hub.hubness[0] > 3 > plain.hubness[0]
     assert abs(hub.hubness[1] - plain.hubness[1]) < 0.5
 
@@ -197,19 +197,19 @@ def test_hubs_show_on_the_side_where_they_are(collection_of, rng):
 def test_bad_options_are_refused(collection_of, options, words):
     collection = collection_of({(0, 0): 1, (1, 1): 1}, queries=2, docs=2)
     with pytest.raises(BadArgument, match=words):
-        direction_audit(collection, *sides(collection, np.eye(2), np.eye(2)), **options)
+        direction_audit(collection, sides(collection, np.eye(2), np.eye(2)), **options)
 
 
 def test_bad_data_is_refused(collection_of):
     collection = collection_of({(0, 0): 1}, queries=2, docs=2)
     vectors = sides(collection, np.eye(2), np.eye(2))
     with pytest.raises(BadData, match="1 labelled pairs to ask about"):
-        direction_audit(collection, *vectors)
+        direction_audit(collection, vectors)
     with pytest.raises(BadData, match="vectors"):
-        direction_audit(collection, vectors[1], vectors[0])
+        direction_audit(collection, (vectors[1], vectors[0]))
     collection = collection_of({(0, 0): 1, (1, 1): 1}, queries=2, docs=2)
     with pytest.raises(BadData, match="document vectors has 1 problem"):
-        direction_audit(collection, *sides(collection, np.eye(2), np.diag([1, np.nan])))
+        direction_audit(collection, sides(collection, np.eye(2), np.diag([1, np.nan])))
     with pytest.raises(BadArgument, match="both must be booleans of the same pairs"):
         mcnemar_exact(np.array([True]), np.array([True, False]))
     with pytest.raises(BadArgument, match="both must be booleans of the same pairs"):

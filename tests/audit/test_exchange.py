@@ -39,7 +39,7 @@ name = st.one_of(st.text(signs, min_size=1, max_size=3), text)  # mostly ids tha
 def test_parquet_keeps_every_row(rows, tmp_path_factory):
     said = verdicts_of(rows)
     path = tmp_path_factory.getbasetemp() / "said.parquet"
-    again = from_parquet(to_parquet(said, path))
+    again = from_parquet(to_parquet(path, said))
     assert again.frame().equals(said.frame())
 
 
@@ -63,12 +63,12 @@ def test_qrels_keep_every_grade_or_refuse_the_id(write, read, fits, tmp_path):
         said = Verdicts.of(rows, judge="me")
         graded = {pair: label for pair, label in said.newest().items() if label in LABELS[:2]}
         if all(fits(name) for pair in graded for name in pair):
-            again = read(write(said, tmp_path / "qrels"), judge="you")
+            again = read(write(tmp_path / "qrels", said), judge="you")
             assert again.newest() == graded
             assert set(again.judges) <= {"you"}
         else:
             with pytest.raises(BadData, match=r"white space|empty|holds"):
-                write(said, tmp_path / "refused")
+                write(tmp_path / "refused", said)
             assert not (tmp_path / "refused").exists()
 
     whole()
@@ -85,12 +85,12 @@ def test_the_files_are_what_other_tools_read(tmp_path):
         ],
         judge="me",
     )
-    assert to_trec(said, tmp_path / "a").read_text() == "q1 0 d1 1\nq2 0 d1 1\nq2 0 d2 0\n"
+    assert to_trec(tmp_path / "a", said).read_text() == "q1 0 d1 1\nq2 0 d1 1\nq2 0 d2 0\n"
     (tmp_path / "beir").mkdir()
     for name, ids in {"queries": ("q1", "q2"), "corpus": ("d1", "d2")}.items():
         lines = "".join(f'{{"_id": "{one}", "text": "text {one}"}}\n' for one in ids)
         (tmp_path / "beir" / f"{name}.jsonl").write_text(lines)
-    to_beir(said, tmp_path / "beir" / "qrels" / "test.tsv")
+    to_beir(tmp_path / "beir" / "qrels" / "test.tsv", said)
     read = read_beir(tmp_path / "beir").frame()
     found = {(row.query_id, row.doc_id): row.grade for row in read.itertuples()}
     assert found == {("q1", "d1"): 1.0, ("q2", "d1"): 1.0, ("q2", "d2"): 0.0}
@@ -116,9 +116,9 @@ def test_judges_who_disagree_are_not_papered_over(tmp_path):
     with pytest.raises(
         BadData, match=r"q d: judges disagree \(ann positive, bob negative\)\n.*con"
     ):
-        to_trec(said, tmp_path / "a")
+        to_trec(tmp_path / "a", said)
     agreed = verdicts_of([("q", "d", "negative", "ann"), *said.frame().to_numpy()[1:].tolist()])
-    assert from_beir(to_beir(agreed, tmp_path / "b")).newest() == {
+    assert from_beir(to_beir(tmp_path / "b", agreed)).newest() == {
         ("q", "d"): "negative",
         ("q", "e"): "positive",
     }
@@ -126,13 +126,13 @@ def test_judges_who_disagree_are_not_papered_over(tmp_path):
 
 def test_trec_says_which_id_would_break_it(tmp_path):
     with pytest.raises(BadData, match="`query_id` 'a b' is empty or holds white space"):
-        to_trec(Verdicts.of([("a b", "d", "positive")], judge="me"), tmp_path / "a")
+        to_trec(tmp_path / "a", Verdicts.of([("a b", "d", "positive")], judge="me"))
     with pytest.raises(BadData, match="`doc_id` 'd\\\\t' holds a tab"):
-        to_beir(Verdicts.of([("a b", "d\t", "positive")], judge="me"), tmp_path / "a")
+        to_beir(tmp_path / "a", Verdicts.of([("a b", "d\t", "positive")], judge="me"))
     with pytest.raises(BadData, match="is empty or holds white space"):  # a byte order mark
-        to_trec(Verdicts.of([("\ufeffq", "d", "positive")], judge="me"), tmp_path / "a")
+        to_trec(tmp_path / "a", Verdicts.of([("\ufeffq", "d", "positive")], judge="me"))
     said = Verdicts.of([("a b", "d", "positive")], judge="me")
-    assert from_beir(to_beir(said, tmp_path / "a")).newest() == said.newest()
+    assert from_beir(to_beir(tmp_path / "a", said)).newest() == said.newest()
 
 
 def test_everything_wrong_in_a_file_of_qrels_is_said_at_once(tmp_path):
@@ -160,7 +160,9 @@ def test_everything_wrong_in_a_file_of_qrels_is_said_at_once(tmp_path):
     with pytest.raises(BadData, match=r"header must be query-id.*did you mean 'query_id'"):
         from_beir(path)
     path.write_text("")
-    assert from_trec(path).newest() == from_beir(path).newest() == {}
+    assert from_trec(path).newest() == {}
+    with pytest.raises(BadData, match="it is empty; not even the header"):
+        from_beir(path)  # `to_beir` always writes one
 
 
 @pytest.mark.parametrize("read", [from_parquet, from_trec, from_beir])
@@ -169,10 +171,17 @@ def test_a_missing_file_is_named(read, tmp_path):
         read(tmp_path / "nowhere")
 
 
+@pytest.mark.parametrize("write", [to_parquet, to_trec, to_beir])
+def test_a_folder_is_no_file(write, tmp_path):
+    with pytest.raises(BadArgument, match="but it is a folder"):
+        write(tmp_path, Verdicts.of([("q", "d", "positive")], judge="me"))
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_parquet_file_of_something_else_is_refused(tmp_path):
     path = tmp_path / "a.parquet"
     write = partial(pq.write_table, where=path)
-    whole = to_parquet(Verdicts.of([("q", "d", "skip")] * 50, judge="me"), path).read_bytes()
+    whole = to_parquet(path, Verdicts.of([("q", "d", "skip")] * 50, judge="me")).read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(BadData, match="it is no whole Parquet file"):
         from_parquet(path)

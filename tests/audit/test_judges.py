@@ -202,7 +202,9 @@ def test_a_person_can_be_one_of_several():
     for said in (both, Store()):
         labels = [HumanJudge(said=said, judge=who)(asked)[0].label for who in (None, "ann", "bob")]
         assert labels == [False, True, False]
-    assert HumanJudge(said=both, judge="eve")(asked)[0].label is None
+    with pytest.raises(BadArgument, match="`judge` is 'eve', but it must be one of ann, bob"):
+        HumanJudge(said=both, judge="eve")
+    assert HumanJudge(said=Verdicts.of([], judge="ann"), judge="ann")(asked)[0].label is None
     store = Store()
     HumanJudge(said=store, judge="ann")(asked)
     assert store.asked == ["ann"]
@@ -224,14 +226,18 @@ def test_every_judge_keeps_the_protocol(world):
 
 # What is of a wrong kind altogether; the tests' own type checker would speak first.
 WRONG = """
-import json
+import json, tempfile
 import numpy as np
+from workbench.audit import JudgmentStore, agreement, ballots, measured, to_parquet, to_trec
 from workbench.audit.judges import *
 from workbench.data import from_rows
 from workbench.mine import bm25
 from workbench.types import Verdicts
 demo = from_rows([{"query": "a", "positive": "b"}], name="demo")
-judge = HumanJudge(said=Verdicts.of([], judge="ann"))
+said_by_ann = Verdicts.of([], judge="ann")
+judge = HumanJudge(said=said_by_ann)
+folder = tempfile.mkdtemp()
+store = JudgmentStore(f"{folder}/a.sqlite", demo, judge="ann")
 class Scorer:
     def scores(self, queries, docs): return np.zeros(len(docs))
 def question(**given):
@@ -251,6 +257,12 @@ cases = {
     "opinions": lambda: to_verdicts([("q", "d", "positive")]),
     "said": lambda: HumanJudge(said={}), "store type": lambda: HumanJudge(said=Verdicts),
     "name": lambda: HumanJudge(said=Verdicts.of([], judge="a"), name=""),
+    "list": lambda: RuleJudge(candidates=None),
+    "vote": lambda: ballots(demo), "agree": lambda: agreement(demo),
+    "out": lambda: to_trec("qrels", demo), "swapped": lambda: to_parquet(said_by_ann, "a.parquet"),
+    "people": lambda: measured([opinion()], demo), "machine": lambda: measured([1], said_by_ann),
+    "add": lambda: store.add([opinion()]), "place": lambda: JudgmentStore(None, demo),
+    "judged": lambda: JudgmentStore(f"{folder}/b.sqlite", "demo"),
     "rule name": lambda: RuleJudge(candidates=bm25(demo, k=1, exclude="nothing"), name=None),
     "scorer": lambda: CrossEncoderJudge(scorer=len, threshold=0),
     "scorer type": lambda: CrossEncoderJudge(scorer=Scorer, threshold=0),
@@ -291,6 +303,16 @@ def test_wrong_kinds_are_refused_with_the_mend():
         "said": "`said` is 'dict', but it must be Verdicts or a JudgmentStore",
         "store type": "`said` is 'type', but it must be Verdicts or a JudgmentStore",
         "name": "`name` is '', but it must be a word",
+        "list": "`candidates` is 'NoneType', but it must be Candidates",
+        "vote": "`verdicts` is 'Collection', but it must be Verdicts. Call store.verdicts()",
+        "agree": "`verdicts` is 'Collection', but it must be Verdicts",
+        "out": "`verdicts` is 'Collection', but it must be Verdicts",
+        "swapped": "`path` is Verdicts(",
+        "people": "`verdicts` is 'Collection', but it must be Verdicts",
+        "machine": "`opinions` is 1, but each must be an Opinion",
+        "add": "`verdicts` is 'list', but it must be Verdicts. Call store.verdicts(), or to_verd",
+        "place": "`where` is None, but it must be a path or an address",
+        "judged": "`collection` is 'str', but it must be the Collection that is judged",
         "rule name": "`name` is None, but it must be a word",
         "scorer": "`scorer` is <built-in function len>, but it must have a method scores",
         "scorer type": "`scorer` is <class '__main__.Scorer'>, but it must have a method scores",

@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 
+from workbench.audit import overlap
 from workbench.audit.overlap import FIELDS, leaks, near_copies, near_vectors
 from workbench.data import from_rows, minhash, split
 from workbench.errors import BadArgument, BadData
@@ -220,6 +221,20 @@ def test_wrong_vectors_options_are_named(options, said):
         near_vectors(**{"test": vectors(np.eye(3)), "train": vectors(np.eye(3)), **options})
 
 
+def test_vectors_are_refused_before_any_text_is_compared(monkeypatch):
+    test, train = two_sides()
+
+    def never(*_args, **_options):
+        raise AssertionError("texts were compared first")
+
+    monkeypatch.setattr(overlap, "near_copies", never)
+    ours = sides(test, np.eye(3), np.eye(3))
+    with pytest.raises(BadArgument, match="`train_vectors` is None"):
+        leaks(test, train, test_vectors=ours)
+    with pytest.raises(BadData, match="2 are wanted"):
+        leaks(test, train, test_vectors=ours, train_vectors=ours)
+
+
 def test_wrong_leaks_options_are_named():
     test, train = two_sides()
     for name in ("query_threshold", "doc_threshold"):
@@ -230,6 +245,10 @@ def test_wrong_leaks_options_are_named():
         leaks(test, train, test_vectors=ours)
     with pytest.raises(BadData, match="2 are wanted"):
         leaks(test, train, test_vectors=ours, train_vectors=ours)
+    with pytest.raises(BadArgument, match="`vector_threshold` is 2, but it must be <= 1"):
+        leaks(test, train, vector_threshold=2)
+    with pytest.raises(BadArgument, match="`kind` is 'queries', but it must be one of query, doc"):
+        leaks(test, train).leaked("queries")
     broken = vectors([[np.nan, 0.0, 0.0]])
     with pytest.raises(BadData, match="row 0 holds NaN"):
         near_vectors(broken, vectors(np.eye(3)))

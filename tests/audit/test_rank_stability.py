@@ -7,7 +7,8 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
-from workbench.audit.rank_stability import changed, correct, rank_stability
+from workbench.audit.closing import relabelled
+from workbench.audit.rank_stability import changed, rank_stability
 from workbench.data.worlds.mislabelled_region import mislabelled_region
 from workbench.errors import BadArgument, BadData
 from workbench.types import Verdicts
@@ -174,10 +175,11 @@ def test_judgments_take_the_place_of_labels(collection_of):
         (0, 0, "positive"), (0, 1, "negative"), (1, 2, "negative"), (1, 2, "positive"),
         (1, 3, "negative"), (2, 2, "unsure"), (2, 3, "skip"), (9, 9, "positive"),
     )  # fmt: skip
-    mended = correct(given, said)
+    mended = relabelled(given, said)
     assert mended.qrels.toarray().tolist() == [[3, 0, 0, 0], [0, 0, 1, 0], [0, 0, 2, 0]]
     assert mended.qrels.nnz == 5  # judged zeros stay stored
-    assert mended.recipe["corrected"] == 2
+    assert mended.recipe["judged"]["added"] == 1
+    assert mended.recipe["judged"]["taken_away"] == 1
     assert given.qrels.toarray()[0].tolist() == [3, 1, 0, 0]
     assert changed(given, mended).tolist() == [True, True, False]
     assert mended.fingerprint != given.fingerprint
@@ -185,9 +187,9 @@ def test_judgments_take_the_place_of_labels(collection_of):
 
 def test_no_judgments_and_no_labels(collection_of):
     given = collection_of({(0, 0): 1}, queries=2, docs=2)
-    assert correct(given, said_of()).fingerprint == given.fingerprint
+    assert relabelled(given, said_of()).fingerprint == given.fingerprint
     bare = collection_of({}, queries=2, docs=2)
-    assert correct(bare, said_of((1, 1, "positive"))).pairs.tolist() == [[1, 1]]
+    assert relabelled(bare, said_of((1, 1, "positive"))).pairs.tolist() == [[1, 1]]
     with pytest.raises(BadArgument, match=r"it must be of \(2, 2\) queries and documents"):
         changed(given, collection_of({(0, 0): 1}, queries=2, docs=3))
 

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from workbench.audit import rephrased
 from workbench.audit.contamination import contamination_scores
 from workbench.audit.judges import Opinion
 from workbench.audit.rephrased import Rephrased, find_rephrased
@@ -114,6 +115,18 @@ def test_missing_and_contradicting_answers_are_unresolved():
     assert both.unresolved.tolist() == [True, False]
     assert both.clean.tolist() == [False, True]
     assert small(lambda asked: no(asked) + no(asked)[::-1]).clean.all()
+
+
+def test_a_place_that_the_search_left_empty_is_not_asked_about(monkeypatch):
+    def short(ours, theirs, **_options):
+        return np.float32([[0.9, -np.inf], [0.8, 0.7]]), np.array([[0, -1], [1, 0]]), {}
+
+    monkeypatch.setattr(rephrased, "nearest", short)
+    no = Says(lambda row, place: False)
+    found = small(no)
+    assert [one.doc_id for one in no.asked] == ["r0", "r1", "r0"]
+    assert found.unresolved.tolist() == [True, False]
+    assert found.frame()["test_id"].tolist() == ["t0", "t1", "t1"]
 
 
 def test_the_frame_has_one_row_per_pair_asked():

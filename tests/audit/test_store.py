@@ -613,7 +613,13 @@ def test_addresses_are_checked_and_passwords_never_shown(four, opened):
         address("sqlite:///a.sqlite?mode=ro")
     with pytest.raises(BadData, match=r"(?s)me:\*\*\*@127.0.0.1.*Check the address") as c:
         Database("postgresql://me:secret@127.0.0.1:1/db")
-    for caught in (a, b, c):
+    with pytest.raises(BadArgument, match="it must be driver://user") as d:
+        address("postgresql:/me:secret@host/db")  # no path to make folders of
+    with pytest.raises(BadArgument, match="it must be driver://user") as e:
+        address("postgresql://host:port/db?password=secret")
+    with pytest.raises(BadData, match=r"postgresql://127.0.0.1:1/db has") as f:
+        Database("postgresql://127.0.0.1:1/db?password=secret")
+    for caught in (a, b, c, d, e, f):
         assert "secret" not in str(caught.value)
     assert address("sqlite:////abs/a.sqlite").database == "/abs/a.sqlite"
     assert address("odd?name#1.sqlite").database == "odd?name#1.sqlite"

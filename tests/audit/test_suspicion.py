@@ -575,6 +575,31 @@ def test_rules_are_compared_on_one_sample():
         compare_rules(sample, {})
 
 
+def test_a_rule_that_learned_from_the_sample_is_measured_without_it():
+    """With verdicts in the table it would always be right; without them intervals hold."""
+    candidates, collection, _, truth = world(1)
+    start = suspected(1)
+    there = candidates.docs >= 0
+    inside, flattered = [], []
+    for seed in range(6):
+        drawn = draw(start, 120, seed=seed)
+        said = toy_verdicts(drawn.pairs(), candidates, truth)
+        now = start.judged(said)
+        sample = JudgedSample.of(candidates, said, drawn)
+        for decided, keep in ((False, inside), (True, flattered)):
+            table = now.table(decided=decided)
+            ruled = apply_rules(
+                candidates, [Scored(fact="suspicion", at_most=0.5)], collection=collection,
+                scores={"suspicion": table},
+            )  # fmt: skip
+            row = compare_rules(sample, {"suspicion": ruled}).iloc[0]
+            dropped = there & (now.probability > 0.5)
+            real = truth[dropped].sum() / truth.sum()
+            keep.append(row["recall_low"] <= real <= row["recall_high"])
+            assert decided == (row["precision"] == row["recall"] == 1.0)
+    assert sum(inside) >= 5
+
+
 # -- the closed loop ------------------------------------------------------------------------------
 
 

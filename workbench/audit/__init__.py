@@ -54,7 +54,7 @@ from workbench.audit.margin import JudgedSample, choose_margin, compare_rules, m
 from workbench.audit.overlap import Leaks, leaks, near_copies, near_vectors
 from workbench.audit.pair_noise import pair_features, pair_label_issues, pool
 from workbench.audit.passages import Monotonicity, check_monotone, check_passages
-from workbench.audit.rank_stability import RankStability, changed, correct, rank_stability
+from workbench.audit.rank_stability import RankStability, changed, rank_stability
 from workbench.audit.rephrased import Rephrased, find_rephrased
 from workbench.audit.report import Report, report
 from workbench.audit.store import Judgment, JudgmentStore
@@ -105,7 +105,6 @@ __all__ = [
     "compare_rules",
     "consensus",
     "contamination_scores",
-    "correct",
     "direction_audit",
     "draw",
     "epg_at_share",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from workbench.audit.judges.asking import check_verdicts
 from workbench.errors import BadData, check_choice
 from workbench.types import Verdicts
 
@@ -32,6 +33,9 @@ def ballots(verdicts: Verdicts) -> pd.DataFrame:
         One row per (query_id, doc_id), in order of appearance; one column per judge, sorted. The
         mean over a row is the share of judges who said positive.
 
+    Raises:
+        BadArgument: no verdicts: a store holds what was undone, too; give `store.verdicts()`.
+
     Example:
         >>> said = Verdicts.of([("q", "d", "positive"), ("q", "e", "negative")], judge="ann")
         >>> ballots(said)["ann"].tolist()
@@ -39,6 +43,7 @@ def ballots(verdicts: Verdicts) -> pd.DataFrame:
     """
     import pandas as pd
 
+    check_verdicts("verdicts", verdicts)
     pair = ["query_id", "doc_id"]
     newest = verdicts.frame().drop_duplicates([*pair, "judge"], keep="last")
     votes = newest[newest["label"].isin(["positive", "negative"])]
@@ -66,10 +71,10 @@ def consensus(verdicts: Verdicts, how: str = "majority") -> Verdicts:
         BadArgument: another `how`.
 
     Example:
-        >>> said = [Verdicts.of([("q", "d", "positive")], judge=name) for name in ("ann", "bob")]
-        >>> both = Verdicts(**{name: np.r_[getattr(said[0], name), getattr(said[1], name)]
-        ...                    for name in ("query_ids", "doc_ids", "labels", "judges")})
-        >>> consensus(both).newest()
+        >>> from workbench.audit import Opinion, to_verdicts
+        >>> said = [Opinion(query_id="q", doc_id="d", label=label, judge=name)
+        ...         for name, label in (("ann", True), ("bob", False), ("eve", True))]
+        >>> consensus(to_verdicts(said)).newest()
         {('q', 'd'): 'positive'}
 
     Source: Dawid and Skene, 1979 (equations 2.3 to 2.5).
@@ -139,12 +144,12 @@ def agreement(verdicts: Verdicts) -> Agreement:
         BadData: fewer than two judges voted.
 
     Example:
-        >>> rows = [("q", doc, "positive") for doc in "abc"] + [("q", "d", "negative")]
-        >>> ann, bob = (Verdicts.of(rows[:n], judge=name) for n, name in ((4, "ann"), (3, "bob")))
-        >>> both = Verdicts(**{name: np.r_[getattr(ann, name), getattr(bob, name)]
-        ...                    for name in ("query_ids", "doc_ids", "labels", "judges")})
-        >>> agreement(both).pairwise["agree"].tolist()
-        [1.0]
+        >>> from workbench.audit import Opinion, to_verdicts
+        >>> said = {"ann": [True, True, False, False], "bob": [True, True, False, True]}
+        >>> votes = [Opinion(query_id="q", doc_id=doc, label=label, judge=name)
+        ...          for name, labels in said.items() for doc, label in zip("abcd", labels)]
+        >>> agreement(to_verdicts(votes)).pairwise.values.tolist()
+        [['ann', 'bob', 4, 0.75, 0.5]]
 
     Source: Cohen, 1960; Fleiss, 1971; Krippendorff, 2011.
 

@@ -168,6 +168,9 @@ def before_after(
         >>> sample = JudgedSample.hidden(candidates, truth)
         >>> before_after(candidates, after, sample)["false"].round(2).tolist()
         [0.53, 0.0]
+
+    Breaks when: `after` was weighed by the very verdicts of the sample, which it then cannot but
+    agree with: weigh it by `Suspicion.table(decided=False)`, and without `rules.Judged`.
     """
     import pandas as pd
 

@@ -204,7 +204,7 @@ def collection_contamination(
         `query_id`, `doc_id` (None where it has none), and the columns of `contamination_scores`.
 
     Raises:
-        BadArgument: an option out of range.
+        BadArgument: an option out of range, a test side without any text.
 
     Example:
         >>> from workbench.data import from_rows
@@ -219,6 +219,11 @@ def collection_contamination(
     Breaks when: texts are shorter than n tokens; they are counted as `too_short`.
     """
     import pandas as pd
+
+    for name, length in (("query_n", query_n), ("doc_n", doc_n)):
+        check_count(name, length, mend="Try 4 for queries, 8 for passages.")
+    if not len(test.queries) and not len(test.corpus):
+        raise BadArgument("test", test.name, "it must hold a text", "Pass the evaluation side.")
 
     def everything() -> Iterable[str]:
         yield from train.query_texts

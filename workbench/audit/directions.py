@@ -133,8 +133,7 @@ class DirectionAudit:
 
 def direction_audit(
     collection: Collection,
-    query_vectors: Vectors,
-    doc_vectors: Vectors,
+    vectors: tuple[Vectors, Vectors],
     *,
     k: Sequence[int] = (1, 10),
     cosine: bool = True,
@@ -148,8 +147,7 @@ def direction_audit(
     Args:
         collection: its labelled positives; near duplicates and queries that say the same count as
             positives too, and are left out of the count.
-        query_vectors: of it.
-        doc_vectors: of it.
+        vectors: (query, document) vectors of it.
         k: list lengths; usual 1 and 10.
         cosine: False compares inner products of the vectors as they are.
         same_size: draw from the larger side as many as the smaller has; a search among fewer is
@@ -169,20 +167,20 @@ def direction_audit(
         >>> eye, hub = np.eye(3, dtype=np.float32), np.float32([[0, 0, 0], [0, 0, 0], [2, 2, 2]])
         >>> sides = (Vectors(values=eye + hub, ids=demo.query_ids, encoder="e"),
         ...          Vectors(values=eye, ids=demo.doc_ids, encoder="e"))
-        >>> direction_audit(demo, *sides, k=[1], cosine=False)
+        >>> direction_audit(demo, sides, k=[1], cosine=False)
         DirectionAudit(3 pairs: @1 1.000 forwards, 0.333 backwards, p = 0.5)
 
     Source: see the module.
     Breaks when: see the module; a model was trained with both directions and still differs, where
     the texts differ (long documents, short queries) and not the loss.
     """
-    check_vectors("vectors", (query_vectors, doc_vectors), collection.query_ids, collection.doc_ids)
+    check_vectors("vectors", vectors, collection.query_ids, collection.doc_ids)
     lengths = _lengths(k)
     check_count("seed", seed, at_least=0, mend="Try 0.")
     pairs, kept = _sides(collection, same_size=same_size, seed=seed)
     rows = [
         np.asarray(side.values[places], dtype=np.float32)
-        for side, places in zip((query_vectors, doc_vectors), kept, strict=True)
+        for side, places in zip(vectors, kept, strict=True)
     ]
     finite_sides(rows[0], rows[1])
     if cosine:
@@ -245,10 +243,16 @@ def _hits(
     bars = scores[:, np.array(lengths) - 1][askers]
     slack = TIE * np.maximum(1.0, np.abs(own))
     counts = np.bincount(found[found >= 0], minlength=len(among))
-    return np.asarray(own[:, None] > bars + slack[:, None]), _skewness(counts)
+    return np.asarray(own[:, None] > bars + slack[:, None]), skewness(counts)
 
 
-def _skewness(counts: Ints) -> float:
+def skewness(counts: Ints) -> float:
+    """How far a few counts stand out above the rest; 0 where all are equal.
+
+    Example:
+        >>> round(skewness(np.array([0, 0, 0, 9])), 2), skewness(np.array([2, 2]))
+        (1.15, 0.0)
+    """
     from scipy.stats import skew
 
     return float(skew(counts)) if len(np.unique(counts)) > 1 else 0.0

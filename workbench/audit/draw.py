@@ -54,6 +54,8 @@ class Draw:
         expected: (stratum,) the model's mean probability.
         before: positives judged before, which the count takes as they are.
         population: candidates in all.
+        earlier_query_ids: (earlier,) pairs of the population judged before, not drawn from.
+        earlier_doc_ids: (earlier,).
 
     Raises:
         BadData: lengths differ.
@@ -66,8 +68,12 @@ class Draw:
     expected: NDArray[np.float64]
     before: int
     population: int
+    earlier_query_ids: Ids
+    earlier_doc_ids: Ids
 
     def __post_init__(self) -> None:
+        earlier = {"query_ids": self.earlier_query_ids, "doc_ids": self.earlier_doc_ids}
+        same_length("Draw's earlier pairs", **earlier)
         same_length("Draw", query_ids=self.query_ids, doc_ids=self.doc_ids, strata=self.strata)
         same_length("Draw's strata", sizes=self.sizes, expected=self.expected)
 
@@ -77,6 +83,11 @@ class Draw:
     def pairs(self) -> list[tuple[str, str]]:
         """(query id, document id) in the order to judge."""
         return list(zip(self.query_ids.tolist(), self.doc_ids.tolist(), strict=True))
+
+    def earlier(self) -> list[tuple[str, str]]:
+        """(query id, document id) of what was judged before: it stands for itself alone."""
+        ids = self.earlier_query_ids.tolist(), self.earlier_doc_ids.tolist()
+        return list(zip(*ids, strict=True))
 
     def frame(self) -> pd.DataFrame:
         """One row per pair."""
@@ -144,12 +155,13 @@ def draw(suspicion: Suspicion, n: int, *, how: str = "balanced", seed: int = 0) 
     else:
         count = 1 if how == "random" else max(1, min(STRATA, n // EACH))
         stratum = _strata(probability, count)
-        sizes = np.bincount(stratum, minlength=count)
+        sizes = np.bincount(stratum)
         taken = rng.permutation(_spread(stratum, sizes, queries, n, rng))
         strata = stratum[taken]
     places = left[taken]
     rows, columns = np.divmod(places, suspicion.candidates.docs.shape[1])
     found = suspicion.candidates
+    known = np.nonzero(population & (suspicion.verdict != 0))
     whole = max(1, len(sizes))
     expected = (
         np.bincount(stratum, probability, minlength=whole) / np.maximum(sizes, 1)
@@ -164,6 +176,8 @@ def draw(suspicion: Suspicion, n: int, *, how: str = "balanced", seed: int = 0) 
         expected=expected,
         before=int(((suspicion.verdict > 0) & population).sum()),
         population=int(population.sum()),
+        earlier_query_ids=found.query_ids[known[0]],
+        earlier_doc_ids=found.doc_ids[found.docs[known]],
     )
 
 
@@ -252,8 +266,8 @@ def false_negatives(
     the model counts for half a judgment per stratum and doubt for .3: were it trusted for more, its
     errors would all point one way and add up; were it trusted alone, a stratum in which nothing was
     found would count as empty. Draws made one after the other are averaged, each weighted by its
-    judgments. Pairs that were not judged, or "unsure" or "skip", are left out, as if they had not
-    been drawn.
+    judgments; what any of them holds judged is not guessed, which cuts the sums off. Pairs that
+    were not judged, or "unsure" or "skip", are left out, as if they had not been drawn.
 
     Args:
         draws: "balanced" or "random" ones of one list, in the order they were made.
@@ -308,9 +322,10 @@ def false_negatives(
             weights.append(int(told.sum()))
     if not totals:
         raise BadArgument("verdicts", verdicts, "none is about these draws", "Judge some first.")
-    sums = np.average(totals, axis=0, weights=weights)
+    least, most = _certain(listed, newest)
+    sums = np.clip(np.average(totals, axis=0, weights=weights), least, most)
     low, high = np.quantile(sums, [(1 - level) / 2, (1 + level) / 2])
-    point = float(np.average(points, weights=weights))
+    point = float(np.clip(np.average(points, weights=weights), least, most))
     return Count(
         count=min(max(point, float(low)), float(high)),
         low=float(low),
@@ -322,6 +337,13 @@ def false_negatives(
 
 
 VALUE = {"positive": 1.0, "negative": 0.0}
+
+
+def _certain(draws: Sequence[Draw], newest: dict[tuple[str, str], str]) -> tuple[int, int]:
+    """The fewest and the most positives there can be, by what was said of drawn pairs."""
+    told = {pair: newest.get(pair) for one in draws for pair in [*one.pairs(), *one.earlier()]}
+    said = list(told.values())
+    return said.count("positive"), draws[0].population - said.count("negative")
 
 
 def _totals(

@@ -32,6 +32,8 @@ OWN = ("margin", "neighbour", "company_neighbour", "shared_answers", "copy")
 """Signals that compare with the query's own labelled positives, by the end of their names."""
 COMPANY = ("company", "company_outlier")
 """Signals that see texts with their labelled partners."""
+TAKEN = (*OWN, *COMPANY, "bm25", "loss")
+"""What neither a guide nor a score may be called."""
 ROUNDS = 2
 
 
@@ -106,8 +108,8 @@ def check_guides(guides: Guides, collection: Collection) -> None:
         wanted = "it must be a mapping name -> (query vectors, document vectors)"
         raise BadArgument("guides", guides, wanted, 'Write guides={"minilm": (queries, docs)}.')
     for name, pair in guides.items():
-        if not isinstance(name, str) or not name or "." in name:
-            wanted = "a name must be a word without a dot"
+        if not isinstance(name, str) or not name or "." in name or name in TAKEN:
+            wanted = "a name must be a word without a dot and no other signal's"
             raise BadArgument("guides", name, wanted, "Call it minilm, say.")
         check_vectors(f"guides[{name!r}]", pair, collection.query_ids, collection.doc_ids)
         for side, given in zip(("query", "document"), pair, strict=True):
@@ -115,6 +117,18 @@ def check_guides(guides: Guides, collection: Collection) -> None:
             if len(bad):
                 problem = f"the {side} vector of {given.ids[bad[0]]!r} is not finite"
                 raise BadData(f"guides[{name!r}]", [problem], "Encode it again.")
+
+
+def check_names(guides: Guides, scores: Scores | None) -> None:
+    """Refuse scores whose signals would be mistaken for others.
+
+    Raises:
+        BadArgument: a name with a dot, or one that a guide or another signal has.
+    """
+    for name in scores or {}:
+        if "." in name or name in guides or name in TAKEN:
+            wanted = "a name must be without a dot and no other signal's"
+            raise BadArgument("scores", name, wanted, "Call it cross_encoder, say.")
 
 
 def check_losses(losses: LossStore | None, collection: Collection) -> None:
@@ -137,6 +151,7 @@ def evidence(
     losses: LossStore | None = None,
     known: KnownPositives | None = None,
     lexical: bool = True,
+    words: Words | None = None,
 ) -> Evidence:
     """Every signal of every candidate.
 
@@ -164,6 +179,7 @@ def evidence(
         losses: what every labelled pair cost in each epoch.
         known: the known-positive graph; None = that of the collection.
         lexical: with BM25 and copies, by words.
+        words: those of the collection, if they are there already.
 
     Returns:
         (pair, signal) values, NaN where a query has no positive or a score is unknown.
@@ -192,13 +208,15 @@ def evidence(
     check_guides(guides, collection)
     check_losses(losses, collection)
     check_scores(scores, (len(collection.query_ids), len(collection.doc_ids)))
+    check_names(guides, scores)
     mend = "Mine this very collection again."
     check_ids("candidates' queries", collection.query_ids, candidates.query_ids, mend)
     check_ids("candidates' documents", collection.doc_ids, candidates.doc_ids, mend)
-    words = Words.of(collection) if lexical else None
+    if lexical and words is None:
+        words = Words.of(collection)
     return signals(
         candidates, collection, guides=guides, scores=scores, losses=losses, known=known,
-        words=words,
+        words=words if lexical else None,
     )  # fmt: skip
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from workbench.audit.judges.asking import check_verdicts
 from workbench.data.check import Problems, existing_file, grade_of, id_problem, lines_of, nearest
-from workbench.errors import BadData
+from workbench.errors import BadArgument, BadData
 from workbench.files import atomic_file
 from workbench.types import LABELS, Verdicts
 
@@ -22,30 +23,34 @@ _header = ("query-id", "corpus-id", "score")
 _mend = "Mend these lines, or leave them out, and read again."
 
 
-def to_parquet(verdicts: Verdicts, path: str | Path) -> Path:
+def to_parquet(path: str | Path, verdicts: Verdicts) -> Path:
     """Write every row, in order, as four text columns: query_id, doc_id, label, judge.
 
     Args:
-        verdicts: any.
         path: of the file; one that is there is replaced at once.
+        verdicts: any.
+
+    Raises:
+        BadArgument: the path is a folder, or these are no verdicts.
 
     Example:
         >>> import tempfile
         >>> said = Verdicts.of([("q", "d", "unsure")], judge="me")
-        >>> from_parquet(to_parquet(said, f"{tempfile.mkdtemp()}/said.parquet")).newest()
+        >>> from_parquet(to_parquet(f"{tempfile.mkdtemp()}/said.parquet", said)).newest()
         {('q', 'd'): 'unsure'}
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    target = _writable(path, verdicts)
     values = (verdicts.query_ids, verdicts.doc_ids, verdicts.labels, verdicts.judges)
     table = {
         name: pa.array(column.tolist(), type=pa.large_string())
         for name, column in zip(_columns, values, strict=True)
     }
-    with atomic_file(Path(path)) as temporary:
+    with atomic_file(target) as temporary:
         pq.write_table(pa.table(table), temporary)
-    return Path(path)
+    return target
 
 
 def from_parquet(path: str | Path) -> Verdicts:
@@ -88,23 +93,24 @@ def from_parquet(path: str | Path) -> Verdicts:
     return Verdicts(query_ids=query_ids, doc_ids=doc_ids, labels=labels, judges=judges)
 
 
-def to_trec(verdicts: Verdicts, path: str | Path) -> Path:
+def to_trec(path: str | Path, verdicts: Verdicts) -> Path:
     r"""Write TREC qrels: `query 0 document grade`, one line per judged pair.
 
     Args:
-        verdicts: of one judge, or of several who do not contradict each other.
         path: of the file; one that is there is replaced at once.
+        verdicts: of one judge, or of several who do not contradict each other.
 
     Raises:
+        BadArgument: the path is a folder, or these are no verdicts.
         BadData: judges disagree on a pair, or an id holds white space, which parts the columns.
 
     Example:
         >>> import tempfile
         >>> said = Verdicts.of([("q", "d", "positive"), ("q", "e", "skip")], judge="me")
-        >>> to_trec(said, f"{tempfile.mkdtemp()}/qrels").read_text()
+        >>> to_trec(f"{tempfile.mkdtemp()}/qrels", said).read_text()
         'q 0 d 1\n'
     """
-    return _write(verdicts, path, start="", line="{} 0 {} {}\n", refuse=_trec_problem)
+    return _write(path, verdicts, start="", line="{} 0 {} {}\n", refuse=_trec_problem)
 
 
 def from_trec(path: str | Path, *, judge: str = "qrels") -> Verdicts:
@@ -130,26 +136,27 @@ def from_trec(path: str | Path, *, judge: str = "qrels") -> Verdicts:
     return _read(found, problems, judge)
 
 
-def to_beir(verdicts: Verdicts, path: str | Path) -> Path:
+def to_beir(path: str | Path, verdicts: Verdicts) -> Path:
     r"""Write BEIR's tsv: a header, then query-id, corpus-id and score with tabs between.
 
     Args:
-        verdicts: of one judge, or of several who do not contradict each other.
         path: of the file, usually `qrels/train.tsv`; one that is there is replaced at once.
+        verdicts: of one judge, or of several who do not contradict each other.
 
     Raises:
+        BadArgument: the path is a folder, or these are no verdicts.
         BadData: judges disagree on a pair, or an id holds a tab, a line end or outer white space.
 
     Example:
         >>> import tempfile
         >>> said = Verdicts.of([("q", "d", "negative")], judge="me")
-        >>> to_beir(said, f"{tempfile.mkdtemp()}/qrels/train.tsv").read_text()
+        >>> to_beir(f"{tempfile.mkdtemp()}/qrels/train.tsv", said).read_text()
         'query-id\tcorpus-id\tscore\nq\td\t0\n'
 
     Source: Thakur et al., 2021 (the layout).
     """
     start = "\t".join(_header) + "\n"
-    return _write(verdicts, path, start=start, line="{}\t{}\t{}\n", refuse=id_problem)
+    return _write(path, verdicts, start=start, line="{}\t{}\t{}\n", refuse=id_problem)
 
 
 def from_beir(path: str | Path, *, judge: str = "qrels") -> Verdicts:
@@ -182,6 +189,8 @@ def from_beir(path: str | Path, *, judge: str = "qrels") -> Verdicts:
             _enter(found, (query, doc), score, where, problems)
         elif line.strip():
             problems.add(where, f"{len(values)} columns; the header has {max(order) + 1}")
+    if not order and not problems.found:
+        problems.add("", "it is empty; not even the header query-id, corpus-id, score is there")
     return _read(found, problems, judge)
 
 
@@ -191,14 +200,25 @@ def _trec_problem(value: object, field: str) -> str | None:
     return id_problem(value, field)
 
 
+def _writable(path: str | Path, verdicts: Verdicts) -> Path:
+    """The path, if a file can be there; refuses what are no verdicts."""
+    if isinstance(path, Verdicts):
+        raise BadArgument("path", path, "it must be a path", "The path comes first.")
+    if Path(path).is_dir():
+        raise BadArgument("path", str(path), "it is a folder", "Name a file in it.")
+    check_verdicts("verdicts", verdicts)
+    return Path(path)
+
+
 def _write(
-    verdicts: Verdicts,
     path: str | Path,
+    verdicts: Verdicts,
     *,
     start: str,
     line: str,
     refuse: Callable[[object, str], str | None],
 ) -> Path:
+    target = _writable(path, verdicts)
     votes: dict[tuple[str, str], dict[str, str]] = {}
     values = (verdicts.query_ids, verdicts.doc_ids, verdicts.labels, verdicts.judges)
     for query, doc, label, judge in zip(*(column.tolist() for column in values), strict=True):
@@ -218,12 +238,12 @@ def _write(
                 problems.add("", problem)
     problems.done()
     with (
-        atomic_file(Path(path)) as temporary,
+        atomic_file(target) as temporary,
         temporary.open("w", encoding="utf-8", newline="\n") as out,
     ):
         out.write(start)
         out.writelines(line.format(*pair, grade) for pair, grade in grades.items())
-    return Path(path)
+    return target
 
 
 def _enter(

@@ -145,12 +145,13 @@ def hide(
     mend = "Mine this very collection again."
     check_ids("candidates' queries", collection.query_ids, candidates.query_ids, mend)
     check_ids("candidates' documents", collection.doc_ids, candidates.doc_ids, mend)
-    several = _several(collection)
+    candidates = _unlabelled(candidates, collection)
+    listed = (candidates.docs >= 0).any(axis=1)
+    several = _several(collection) & listed
     if alone is None:
         alone = int(several.sum()) < FEW
-    able = _labelled(collection) if alone else several
     rng = np.random.default_rng(seed)
-    chosen = np.flatnonzero(able & (candidates.docs >= 0).any(axis=1))
+    chosen = np.flatnonzero(_labelled(collection) & listed if alone else several)
     if not len(chosen):
         wanted = "there must be a query with a label to hide" if alone else "of two labels or more"
         raise BadArgument("collection", collection, wanted, "Judge some candidates first.")
@@ -160,7 +161,8 @@ def hide(
     parts: list[tuple[Evidence, Ints, NDArray[np.bool_]]] = []
     offered = ranked = asked = 0
     for some, docs in _rounds(collection, chosen, alone=alone, rng=rng):
-        rest = _without(collection, some, docs, all_of_query=alone)
+        kept = _kept(collection, some, docs, all_of_query=alone)
+        rest = _without(collection, kept)
         near = _cosines(guides, some, docs) >= floor[some]
         offered, ranked = offered + len(some), ranked + int(near.sum())
         elsewhere = np.diff(rest.qrels.T.tocsr().indptr)[docs] > 0
@@ -170,20 +172,23 @@ def hide(
         whole[some] = np.where(near, docs, -1)
         lists = _unlabelled(_only(with_column(candidates, whole), some), rest)
         found = signals(
-            lists, rest, guides=guides, scores=scores, losses=losses, known=None, words=words
-        )
+            lists, rest, guides=guides, scores=scores, known=None, words=words,
+            losses=None if losses is None else LossStore(values=losses.values[kept]),
+        )  # fmt: skip
         owners, columns = np.nonzero(lists.docs >= 0)
         parts.append((found, owners.astype(np.int64), columns == lists.docs.shape[1] - 1))
     kinds = parts[0][0].kinds()
-    view = np.ones(len(kinds), dtype=np.bool_)
+    values = np.concatenate([found.values for found, _, _ in parts])
+    hidden = np.concatenate([one for _, _, one in parts])
+    view = _as_often_known(values, hidden)
     if alone:
         view &= kinds != "own"
     if asked < FEW:
         view &= kinds == "text"
     return Hidden(
         names=parts[0][0].names,
-        values=np.concatenate([found.values for found, _, _ in parts]),
-        hidden=np.concatenate([hidden for _, _, hidden in parts]),
+        values=values,
+        hidden=hidden,
         queries=np.concatenate([owners for _, owners, _ in parts]),
         alone=alone,
         lost=1 - ranked / max(1, offered),
@@ -273,12 +278,21 @@ def _drawn(pairs: Ints, queries: Ints, rng: np.random.Generator) -> Ints:
     return drawn
 
 
-def _without(
-    collection: Collection, queries: Ints, docs: Ints, *, all_of_query: bool
-) -> Collection:
-    """The collection without the labels between the groups of these queries and documents."""
-    from scipy.sparse import csr_array
+def _as_often_known(values: NDArray[np.float32], hidden: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(signal,) not where a score is known of candidates and of hidden documents is not.
 
+    A table of mined pairs lacks the labelled ones; learned from, being unknown would tell them.
+    """
+    told = ~np.isnan(values)
+    some = [told[which].mean(axis=0) if which.any() else np.ones(told.shape[1])
+            for which in (hidden, ~hidden)]  # fmt: skip
+    return np.asarray(some[0] >= 0.5 * some[1], dtype=np.bool_)
+
+
+def _kept(
+    collection: Collection, queries: Ints, docs: Ints, *, all_of_query: bool
+) -> NDArray[np.bool_]:
+    """(label,) false between the groups of these queries and documents."""
     labels = _group_pairs(collection)
     query_groups = np.asarray(collection.query_groups)[queries]
     if all_of_query:
@@ -287,7 +301,14 @@ def _without(
         wide = int(np.asarray(collection.doc_groups).max(initial=0)) + 1
         keys = query_groups * wide + np.asarray(collection.doc_groups)[docs]
         gone = np.isin(labels[:, 0] * wide + labels[:, 1], keys)
-    kept = collection.pairs[~gone]
+    return ~gone
+
+
+def _without(collection: Collection, which: NDArray[np.bool_]) -> Collection:
+    """The collection with only these of its labels."""
+    from scipy.sparse import csr_array
+
+    kept = collection.pairs[which]
     ones = np.ones(len(kept), dtype=np.float32)
     qrels = csr_array((ones, (kept[:, 0], kept[:, 1])), shape=collection.qrels.shape)
     return replace(collection, qrels=qrels)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from workbench.audit.judges.asking import Opinion
+from workbench.audit.judges.asking import Opinion, check_opinions, check_verdicts
 from workbench.errors import BadArgument, check_number
 from workbench.types import Floats, Verdicts
 
@@ -245,7 +245,8 @@ def measured(opinions: Sequence[Opinion], verdicts: Verdicts, *, level: float = 
         Both rates; NaN in [0, 1] where people found no positive, or no negative.
 
     Raises:
-        BadArgument: opinions of several judges, or no pair that both judged.
+        BadArgument: other things than opinions and verdicts, opinions of several judges, or no
+            pair that both judged.
 
     Example:
         >>> people = Verdicts.of([("q", "a", "positive"), ("q", "b", "negative")], judge="ann")
@@ -258,6 +259,8 @@ def measured(opinions: Sequence[Opinion], verdicts: Verdicts, *, level: float = 
     sensitivity is flattered; or people err themselves.
     """
     _check_level(level)
+    check_opinions(opinions)
+    check_verdicts("verdicts", verdicts)
     names = dict.fromkeys(one.judge for one in opinions)
     if len(names) > 1:
         wanted = "they must be of one judge"

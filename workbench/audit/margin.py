@@ -63,7 +63,7 @@ class JudgedSample:
             candidates: the list.
             verdicts: all there are.
             draws: how they were drawn; without them every judged pair counts 1, which is right
-                only for pairs judged at random.
+                only for pairs judged at random. What was judged before a draw stands for itself.
         """
         newest = verdicts.newest()
         queries = {name: place for place, name in enumerate(candidates.query_ids.tolist())}
@@ -76,11 +76,17 @@ class JudgedSample:
                 mend = 'Draw with how="balanced".'
                 raise BadArgument("draws", "top", "it must have strata", mend)
             stratum = dict(zip(one.pairs(), one.strata.tolist(), strict=True))
-            judged = np.bincount([stratum[pair] for pair in said], minlength=len(one.sizes))
+            judged = np.bincount(
+                np.array([stratum[pair] for pair in said], dtype=np.int64),
+                minlength=len(one.sizes),
+            )
+            stands = _stands_for(one, judged)
             share = len(said) / whole  # several draws speak for one list together
             for pair in said:
-                number = stratum[pair]
-                weights[pair] = share * float(one.sizes[number]) / float(judged[number])
+                weights[pair] = weights.get(pair, 0.0) + share * float(stands[stratum[pair]])
+            for pair in one.earlier():
+                if newest.get(pair) in VALUE:
+                    weights[pair] = weights.get(pair, 0.0) + share
         pairs = list(weights) if listed else [pair for pair in newest if newest[pair] in VALUE]
         rows, columns, positive, weight = [], [], [], []
         for query, doc in pairs:
@@ -260,6 +266,9 @@ def compare_rules(
         >>> found = compare_rules(JudgedSample.hidden(candidates, truth), ruled)
         >>> bool(found.loc[0, "recall"] > 0.5)
         True
+
+    Breaks when: a rule learned from the very verdicts of the sample; give it what it says without
+    them (`Suspicion.table(decided=False)`).
     """
     import pandas as pd
 
@@ -284,6 +293,17 @@ def compare_rules(
                 row[f"{key}_{end}"] = float(bound[0])
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _stands_for(one: Draw, judged: NDArray[np.integer]) -> Doubles:
+    """(stratum,) candidates for each judged pair; the nearest judged stratum speaks for one not."""
+    some = np.flatnonzero(judged)
+    if not len(some):
+        return np.zeros(len(judged))
+    apart = np.abs(np.arange(len(judged))[:, None] - some)
+    sizes = np.bincount(some[apart.argmin(axis=1)], one.sizes, minlength=len(judged))
+    stands: Doubles = sizes / np.maximum(judged, 1)
+    return stands
 
 
 def _of(sample: JudgedSample, number: NDArray[np.floating]) -> Doubles:

@@ -12,7 +12,7 @@ from workbench.data.duplicates import exact_duplicates
 from workbench.data.known import spread
 from workbench.data.minhash import pairs_across, shingle_sets, signatures
 from workbench.data.sets import check_texts
-from workbench.errors import BadArgument, check_count, check_number
+from workbench.errors import BadArgument, check_choice, check_count, check_number
 from workbench.mine.exact import finite_sides
 from workbench.mine.facts import check_ids, check_pair, unit
 from workbench.mine.index import nearest
@@ -193,7 +193,12 @@ class Leaks:
     counts: dict[str, int]
 
     def leaked(self, kind: str) -> int:
-        """How many test texts of a kind ("query" or "doc") were found on the training side."""
+        """How many test texts of a kind ("query" or "doc") were found on the training side.
+
+        Raises:
+            BadArgument: another kind.
+        """
+        check_choice("kind", kind, self.counts)
         mine = self.pairs[self.pairs["field"].str.startswith(kind)]
         return int(mine["test_id"].nunique())
 
@@ -270,6 +275,8 @@ def leaks(
     """
     import pandas as pd
 
+    sides = _sides_of((test, train), test_vectors, train_vectors)
+    check_number("vector_threshold", vector_threshold, at_least=-1, at_most=1, mend="Try 0.95.")
     for name, value in (("query_threshold", query_threshold), ("doc_threshold", doc_threshold)):
         if value is not None:
             check_number(name, value, above=0, at_most=1, mend="Try 0.8, or None for equal texts.")
@@ -290,8 +297,7 @@ def leaks(
     kept = (frame["how"] == "equal").to_numpy() | (frame["similarity"].to_numpy() >= floor - 1e-9)
     frame.insert(0, "field", np.array(FIELDS, dtype=object)[2 * is_doc[0] + 1 * is_doc[1]])
     found = [frame[kept]]
-    if test_vectors is not None or train_vectors is not None:
-        found += _by_vectors(test, train, test_vectors, train_vectors, vector_threshold)
+    found += _by_vectors(test, train, sides, vector_threshold)
     pairs = pd.concat(found, ignore_index=True)
     pairs = pairs.drop_duplicates(["test", "train"], ignore_index=True)
     for side, whole in (("test", test), ("train", train)):
@@ -302,19 +308,17 @@ def leaks(
     return Leaks(test=test.name, train=train.name, pairs=pairs[columns], counts=counts)
 
 
-def _by_vectors(
-    test: Collection,
-    train: Collection,
-    test_vectors: Sides | None,
-    train_vectors: Sides | None,
-    threshold: float,
-) -> list[pd.DataFrame]:
-    """Query with query and document with document; documents are counted on after the queries."""
+def _sides_of(
+    wholes: tuple[Collection, Collection], test_vectors: Sides | None, train_vectors: Sides | None
+) -> list[Sides]:
+    """The vectors of both sides, checked before any text is compared; none where there are none."""
+    if test_vectors is None and train_vectors is None:
+        return []
     sides = []
-    for name, whole, pair in (
-        ("test_vectors", test, test_vectors),
-        ("train_vectors", train, train_vectors),
-    ):
+    given = zip(
+        ("test_vectors", "train_vectors"), wholes, (test_vectors, train_vectors), strict=True
+    )
+    for name, whole, pair in given:
         if pair is None:
             wanted = "both sides need vectors"
             raise BadArgument(name, None, wanted, "Pass encode_collection(encoder, collection).")
@@ -322,7 +326,19 @@ def _by_vectors(
         for ids, given in zip((whole.query_ids, whole.doc_ids), pair, strict=True):
             check_ids(f"`{name}`", ids, given.ids, "Encode this very collection, in its order.")
         sides.append(pair)
-    frames = []
+    for ours, theirs in zip(*sides, strict=True):
+        check_same_encoder(ours, theirs)
+        finite_sides(ours.values, theirs.values)
+    return sides
+
+
+def _by_vectors(
+    test: Collection, train: Collection, sides: list[Sides], threshold: float
+) -> list[pd.DataFrame]:
+    """Query with query and document with document; documents are counted on after the queries."""
+    frames: list[pd.DataFrame] = []
+    if not sides:
+        return frames
     for field, ours, theirs in zip((FIELDS[0], FIELDS[3]), *sides, strict=True):
         frame = near_vectors(ours, theirs, threshold=threshold)
         if field == FIELDS[3]:

@@ -11,11 +11,12 @@ Source: Northcutt, Athalye, Mueller 2021, "Pervasive Label Errors in Test Sets":
 ImageNet ResNet-18 passes ResNet-50 if wrong labels become 6 % more common.
 Breaks when: only what one of the models got wrong was looked at again, which favours it; few
 labels were wrong (look at the interval).
+
+`relabelled` puts judgments in the place of labels, `changed` says which queries they changed.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -25,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workbench.errors import BadArgument, BadData, check_count, check_number
-from workbench.types import Collection, Verdicts
+from workbench.types import Collection
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,54 +37,6 @@ HELD = 4_000_000
 """Numbers held at once while resampling: 32 MB."""
 
 
-def correct(collection: Collection, verdicts: Verdicts) -> Collection:
-    """The collection with judgments put in the place of its own labels.
-
-    Args:
-        collection: as given.
-        verdicts: "positive" makes a grade of at least 1, "negative" a judged 0; unsure and skip
-            leave a label alone, and so do ids of other collections. The newest of a pair counts.
-
-    Returns:
-        A copy; only `qrels`, and in `recipe` how many verdicts changed a label.
-
-    Example:
-        >>> from workbench.data import from_rows
-        >>> demo = from_rows([{"query": q, "positive": q + "!"} for q in "ab"], name="demo")
-        >>> query, doc = demo.query_ids[0], demo.doc_ids[1]
-        >>> mended = correct(demo, Verdicts.of([(query, doc, "positive")], judge="me"))
-        >>> mended.qrels.toarray().tolist()
-        [[1.0, 1.0], [0.0, 1.0]]
-
-    Breaks when: a judge saw only the candidates of one model.
-    """
-    from scipy.sparse import coo_array
-
-    queries = {name: place for place, name in enumerate(collection.query_ids.tolist())}
-    docs = {name: place for place, name in enumerate(collection.doc_ids.tolist())}
-    wide = len(docs)
-    said = {
-        queries[query] * wide + docs[doc]: label == "positive"
-        for (query, doc), label in verdicts.newest().items()
-        if query in queries and doc in docs and label in ("positive", "negative")
-    }
-    cells, positive = np.array([*said], dtype=np.int64), np.array([*said.values()], dtype=np.bool_)
-    matrix = collection.qrels.tocoo()
-    old = matrix.coords[0].astype(np.int64) * wide + matrix.coords[1]
-    order = np.argsort(old)
-    place = np.searchsorted(old[order], cells).clip(max=max(len(old) - 1, 0))
-    there = old[order][place] == cells if len(old) else np.zeros(len(cells), dtype=np.bool_)
-    grades = np.zeros(len(cells), dtype=matrix.data.dtype)
-    grades[there] = matrix.data[order][place[there]]
-    mended = np.where(positive, np.maximum(grades, 1), 0).astype(grades.dtype)
-    kept = ~np.isin(old, cells)
-    keys = np.concatenate([old[kept], cells])
-    values = np.concatenate([matrix.data[kept], mended])
-    qrels = coo_array((values, (keys // wide, keys % wide)), shape=matrix.shape).tocsr()
-    recipe = {**collection.recipe, "corrected": int((mended != grades).sum())}
-    return dataclasses.replace(collection, qrels=qrels, recipe=recipe)
-
-
 def changed(given: Collection, corrected: Collection) -> Bools:
     """(query,) whether any grade above 0 differs.
 
@@ -91,15 +44,17 @@ def changed(given: Collection, corrected: Collection) -> Bools:
         BadArgument: the two are about other queries or documents.
 
     Example:
+        >>> from workbench.audit import relabelled
         >>> from workbench.data import from_rows
+        >>> from workbench.types import Verdicts
         >>> demo = from_rows([{"query": q, "positive": q + "!"} for q in "ab"], name="demo")
         >>> said = Verdicts.of([(demo.query_ids[1], demo.doc_ids[1], "negative")], judge="me")
-        >>> changed(demo, correct(demo, said)).tolist()
+        >>> changed(demo, relabelled(demo, said)).tolist()
         [False, True]
     """
     if given.qrels.shape != corrected.qrels.shape:
         wanted = f"it must be of {given.qrels.shape} queries and documents"
-        raise BadArgument("corrected", corrected.qrels.shape, wanted, "Use correct(...).")
+        raise BadArgument("corrected", corrected.qrels.shape, wanted, "Use relabelled(...).")
     difference = given.qrels.maximum(0) - corrected.qrels.maximum(0)
     return np.asarray(abs(difference).sum(axis=1) > 0)
 

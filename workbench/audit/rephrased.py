@@ -31,7 +31,8 @@ class Rephrased:
     Args:
         test_ids: (test,).
         train_ids: (train,).
-        near: (test, rank) positions in `train_ids`, nearest first.
+        near: (test, rank) positions in `train_ids`, nearest first; -1 where an approximate search
+            found no more, which stays unresolved.
         similarity: (test, rank) cosine.
         said: (test, rank) 1 = the same text rewritten, 0 = another one, -1 = the judge gave no
             answer, or two that differ.
@@ -78,6 +79,7 @@ class Rephrased:
 
         count, wide = self.near.shape
         names = {SAME: "same", OTHER: "other", UNRESOLVED: "unresolved"}
+        found = self.near.ravel() >= 0
         return pd.DataFrame(
             {
                 "test_id": np.repeat(self.test_ids, wide),
@@ -86,7 +88,7 @@ class Rephrased:
                 "similarity": self.similarity.ravel(),
                 "said": [names[said] for said in self.said.ravel().tolist()],
             }
-        )
+        )[found].reset_index(drop=True)
 
     def __repr__(self) -> str:
         parts = [
@@ -150,7 +152,7 @@ def find_rephrased(
     Source: Yang et al., 2023, "Rethinking benchmark and contamination for language models with
     rephrased samples" (LLM decontaminator).
 
-    Breaks when: the judge says yes to neighbours; measure it against people (`judge_error`).
+    Breaks when: the judge says yes to neighbours; measure it against people (`audit.measured`).
     """
     check_count("top_k", top_k, mend="Try 1, or 5.")
     _check_sides(test, train, vectors, not_from)
@@ -167,15 +169,17 @@ def find_rephrased(
         )
         for row, places in enumerate(near.tolist())
         for place in places
+        if place >= 0
     ]
     opinions = judge(asked)
-    said = _answers(asked, opinions)
+    said = np.full(near.shape, UNRESOLVED, dtype=np.int64)
+    said[near >= 0] = _answers(asked, opinions)
     return Rephrased(
         test_ids=ours.ids,
         train_ids=theirs.ids,
         near=near,
         similarity=similarity,
-        said=said.reshape(near.shape),
+        said=said,
         verdicts=to_verdicts(opinions),
     )
 

@@ -139,8 +139,8 @@ def address(where: str | Path) -> URL:
     from sqlalchemy.engine import URL, make_url
     from sqlalchemy.exc import ArgumentError
 
-    if isinstance(where, str) and "://" in where:
-        shown = where.rsplit("@", 1)[-1]
+    if isinstance(where, str) and ("://" in where or where.partition(":")[0] in _drivers):
+        shown = where.rsplit("@", 1)[-1].partition("?")[0]
         try:
             url = make_url(where)
         except (ArgumentError, ValueError):
@@ -153,10 +153,23 @@ def address(where: str | Path) -> URL:
             wanted = "an address of SQLite takes no options"
             raise BadArgument("where", shown, wanted, "Give the path alone.")
         where = url.database or ""
+    if not isinstance(where, str | Path):
+        wanted = "it must be a path or an address"
+        raise BadArgument("where", where, wanted, "Try 'data/judgments.sqlite'.")
     if str(where) in ("", ":memory:") or Path(where).is_dir():
         wanted = "it must be a file, so that judgments outlive the kernel"
         raise BadArgument("where", str(where), wanted, "Try 'data/judgments.sqlite'.")
     return URL.create("sqlite", database=str(where))
+
+
+def shown_address(url: URL) -> str:
+    """An address without its password, and without options, where one may stand as well.
+
+    Example:
+        >>> shown_address(address("postgresql://me:secret@host/team?password=secret"))
+        'postgresql://me:***@host/team'
+    """
+    return url.set(query={}).render_as_string(hide_password=True)
 
 
 def check_text(argument: str, value: object, *, most: int, blank: bool = True) -> None:
@@ -241,7 +254,7 @@ class Database:
     def __init__(self, where: str | Path) -> None:
         url = address(where)
         self._sqlite = url.get_backend_name() == "sqlite"
-        self.name = str(url.database) if self._sqlite else url.render_as_string(hide_password=True)
+        self.name = str(url.database) if self._sqlite else shown_address(url)
         if self._sqlite:
             _check_file(Path(self.name))
         self._pid = os.getpid()
@@ -364,7 +377,7 @@ def _engine(url: URL, *, sqlite: bool) -> Engine:
         except ModuleNotFoundError as error:
             wanted = "PostgreSQL needs the package psycopg"
             mend = "Run `pip install 'psycopg[binary]'`."
-            raise BadArgument("where", url.render_as_string(), wanted, mend) from error
+            raise BadArgument("where", shown_address(url), wanted, mend) from error
     engine = create_engine(url, connect_args={"timeout": _patience})
 
     def connected(connection: Any, _record: object) -> None:

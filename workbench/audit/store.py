@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench import files
+from workbench.audit.judges.asking import check_verdicts
 from workbench.audit.schema import (
     LONGEST_NAME,
     LONGEST_NOTE,
@@ -96,8 +97,8 @@ class JudgmentStore:
         judge: who judges; the login name by default.
 
     Raises:
-        BadArgument: no file can be there, an address that does not parse, a name that is empty or
-            too long.
+        BadArgument: neither path nor address, no file can be there, an address that does not
+            parse, a name that is empty or too long, no collection.
         BadData: a damaged file, one of another program or of a newer workbench, a server that
             does not answer; a collection with the same id twice.
 
@@ -119,6 +120,10 @@ class JudgmentStore:
     ) -> None:
         self.judged_by = _login() if judge is None else judge
         check_text("judge", self.judged_by, most=LONGEST_NAME, blank=False)
+        if not isinstance(collection, Collection):
+            kind = type(collection).__name__
+            wanted = "it must be the Collection that is judged"
+            raise BadArgument("collection", kind, wanted, "Pass it after the path.")
         self.collection = collection
         self._queries = _Side("query_id", collection.queries, collection.query_ids)
         self._docs = _Side("doc_id", collection.corpus, collection.doc_ids)
@@ -170,8 +175,10 @@ class JudgmentStore:
             How many were written.
 
         Raises:
+            BadArgument: no verdicts (opinions become some by `to_verdicts`).
             BadData: ids that are not in the collection, names no judge can have.
         """
+        check_verdicts("verdicts", verdicts)
         problems = [
             f"{side.argument} {name!r} is not in the collection"
             for side, ids in ((self._queries, verdicts.query_ids), (self._docs, verdicts.doc_ids))

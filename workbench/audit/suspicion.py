@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workbench import files
-from workbench.audit.evidence import Evidence, Guides, evidence
+from workbench.audit.evidence import Evidence, Guides, check_guides, evidence
 from workbench.audit.hide import hide
 from workbench.audit.learn import MODELS, learned, prior_of
 from workbench.audit.words import Words
@@ -83,18 +83,24 @@ class Suspicion:
         said = np.where(self.verdict > 0, np.float32(1), np.float32(0))
         return np.where(self.verdict != 0, said, self.probability).astype(np.float32)
 
-    def table(self) -> csr_array:
-        """(query, doc) sparse `decided`, for `scores={"suspicion": ...}` of miners and losses.
+    def table(self, *, decided: bool = True) -> csr_array:
+        """(query, doc) sparse probabilities, for `scores={"suspicion": ...}` of miners and losses.
 
-        `rules.Scored(fact="suspicion", at_most=0.5)` then drops what is suspected; candidates that
+        `rules.Scored(fact="suspicion", at_most=0.3)` then drops what is suspected; candidates that
         are not in the list are unknown to it and kept.
+
+        Args:
+            decided: judged candidates have 1 or 0, for training. False gives what the model says of
+                them without their query's judgments: measured on judged pairs (`compare_rules`,
+                `before_after`), verdicts would be compared with themselves and always be right.
         """
         from scipy import sparse
 
         there = self.candidates.docs >= 0
         cells = (np.nonzero(there)[0], self.candidates.docs[there])
         shape = (len(self.candidates.query_ids), len(self.candidates.doc_ids))
-        return sparse.coo_array((self.decided()[there], cells), shape=shape).tocsr()
+        value = self.decided() if decided else self.probability
+        return sparse.coo_array((value[there], cells), shape=shape).tocsr()
 
     def judged(self, verdicts: Verdicts, *, model: str = "logistic", seed: int = 0) -> Suspicion:
         """The same list with what judgments teach; earlier ones are forgotten, signals are kept.
@@ -246,18 +252,22 @@ def suspicion(
     probabilities' level; a hundred judgments (`draw`) mend the level.
     """
     check_choice("model", model, MODELS)
+    check_count("seed", seed, at_least=0, mend="Try 0.")
+    check_guides(guides, collection)
+    words = Words.of(collection)
     signals = evidence(
-        candidates, collection, guides=guides, scores=scores, losses=losses, known=known
-    )
+        candidates, collection, guides=guides, scores=scores, losses=losses, known=known,
+        words=words,
+    )  # fmt: skip
     there = candidates.docs >= 0
     graph = KnownPositives.of(collection) if known is None else known
     already = graph.paired(np.arange(len(there)), candidates.docs)
     hidden = None
-    if len(collection.pairs):
+    fresh = replace(candidates, docs=np.where(already, -1, candidates.docs))
+    if np.isin(np.flatnonzero((fresh.docs >= 0).any(axis=1)), collection.pairs[:, 0]).any():
         hidden = hide(
-            candidates, collection, guides=guides, scores=scores, losses=losses, seed=seed,
-            words=Words.of(collection),
-        )  # fmt: skip
+            fresh, collection, guides=guides, scores=scores, losses=losses, seed=seed, words=words
+        )
     flat, how = prior_of(signals, hidden, seed=seed)
     prior = np.full(there.shape, np.nan, dtype=np.float32)
     prior[there] = np.where(already[there], 1, flat)

@@ -9,6 +9,7 @@ import numpy as np
 
 from workbench.audit.checks._base import Finding, check_share, finding, of
 from workbench.audit.checks._given import Given
+from workbench.audit.directions import skewness
 from workbench.errors import check_number
 from workbench.registry import register
 
@@ -55,18 +56,15 @@ class Hubs:
 
     def __call__(self, given: Given) -> Finding:
         """Look."""
-        from scipy.stats import skew
-
         docs = given.listed.docs
         there = docs[docs >= 0]
         counts = np.bincount(there, minlength=len(given.listed.doc_ids)).astype(np.int64)
         floor = max(self.times * len(there) / max(1, len(counts)), self.everywhere * len(docs), 5.0)
-        skewed = float(skew(counts)) if len(np.unique(counts)) > 1 else 0.0
         hubs = np.flatnonzero(counts > floor)
         places = int(counts[hubs].sum())
         says = f"{len(hubs):,} documents, each in more than {floor:,.0f} of {len(docs):,} lists, "
         says += f"take {of(places, len(there), 'places')}; skewness of the counts is "
-        says += f"{skewed:.2f}, the fullest is in {int(counts.max(initial=0)):,} lists"
+        says += f"{skewness(counts):.2f}, the fullest is in {int(counts.max(initial=0)):,} lists"
         order = hubs[np.argsort(-counts[hubs], kind="stable")]
         notes = [f"in {count:,} lists" for count in counts[order].tolist()]
         return finding(

@@ -32,17 +32,17 @@ def shares_corpus(train: Collection, test: Collection) -> bool:
     return bool(there.sum() > SHARED * len(there))
 
 
-def seen_before(train: Sequence[str], test: Sequence[str], threshold: float) -> Ints:
+def seen_before(test: Sequence[str], train: Sequence[str], threshold: float) -> Ints:
     """(test text,) position of the training text that is its nearest duplicate, -1 without one.
 
     Args:
-        train: any texts.
         test: any texts.
+        train: any texts.
         threshold: Jaccard similarity of shingles, see `audit.near_copies`; short texts must be
             equal.
 
     Example:
-        >>> seen_before(["open  it", "shut it"], ["shut it", "lock it"], 0.8).tolist()
+        >>> seen_before(["shut it", "lock it"], ["open  it", "shut it"], 0.8).tolist()
         [1, -1]
     """
     from workbench.audit.overlap import near_copies
@@ -107,7 +107,7 @@ class AcrossSplits:
         """Look."""
         test = given.need(given.evaluation, "evaluation")
         texts = test.query_texts
-        twins = seen_before(given.query_texts, texts, self.threshold)
+        twins = seen_before(texts, given.query_texts, self.threshold)
         leaked = twins >= 0
         examples = [
             Example(
@@ -125,8 +125,8 @@ class AcrossSplits:
             docs, ours = test.doc_texts, _positives(test)
             theirs = _positives(given.collection)
             found = seen_before(
-                [given.doc_texts[place] for place in theirs],
                 [docs[place] for place in ours],
+                [given.doc_texts[place] for place in theirs],
                 self.threshold,
             )
             marked = _marked(test, ours[found >= 0])

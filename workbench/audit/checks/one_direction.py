@@ -98,7 +98,7 @@ class OneDirection:
         if len(given.collection.pairs) < 2:
             raise NotAsked("needs guide or vectors, and two labelled pairs")
         small, sides = drawn(given.collection, given.at_hand, self.sample, self.seed)
-        audit = direction_audit(small, *sides, k=(self.k,), seed=self.seed)
+        audit = direction_audit(small, sides, k=(self.k,), seed=self.seed)
         row = audit.frame().iloc[0]
         says = f"of {len(audit.pairs):,} pairs {100 * row.forward:.3g} % are found from query to "
         says += f"document among the first {self.k}, {100 * row.backward:.3g} % from document to "

@@ -7,24 +7,12 @@ from typing import ClassVar
 
 import numpy as np
 
+from workbench.audit.answerable import answerable
 from workbench.audit.checks._base import Finding, check_share, finding, of
 from workbench.audit.checks._given import Bools, Given, texts_shown
 from workbench.errors import check_number
 from workbench.registry import register
-from workbench.types import Collection, Floats
-
-
-def without_positive(collection: Collection) -> Bools:
-    """(query,) true for a query without a labelled positive.
-
-    Example:
-        >>> from workbench.data import from_rows
-        >>> without_positive(from_rows([{"query": "add", "positive": "a + b"}])).tolist()
-        [False]
-    """
-    lacking = np.ones(len(collection.queries), dtype=np.bool_)
-    lacking[collection.pairs[:, 0]] = False
-    return lacking
+from workbench.types import Floats
 
 
 def far_below(values: Floats, sigmas: float) -> Bools:
@@ -89,7 +77,7 @@ class Unanswerable:
 
     def __call__(self, given: Given) -> Finding:
         """Look."""
-        lacking = without_positive(given.collection)
+        lacking = ~answerable(given.collection)
         says = of(int(lacking.sum()), len(lacking), "queries") + " have no labelled positive"
         low, best = np.zeros_like(lacking), np.full(len(lacking), np.nan, dtype=np.float32)
         if given.has_guide:
@@ -106,7 +94,7 @@ class Unanswerable:
         ]
         examples = given.queries_shown(places, notes)
         if given.evaluation is not None:
-            other = np.flatnonzero(without_positive(given.evaluation))
+            other = np.flatnonzero(~answerable(given.evaluation))
             says += (
                 f"; of the evaluation, {of(len(other), len(given.evaluation.queries), 'queries')}"
             )

@@ -1,7 +1,7 @@
 """Judges: who says whether a candidate answers a query, all by one protocol.
 
 A person's record, a rule, a cross-encoder and a language model answer the same questions with the
-same opinions; `audit.judge_error` measures one against another.
+same opinions; `audit.measured` measures one against another.
 """
 
 from __future__ import annotations

@@ -141,6 +141,19 @@ def check_questions(asked: object) -> None:
             raise BadArgument("questions", one, "each must be a Question", "Call questions().")
 
 
+def check_opinions(said: object) -> None:
+    """Refuse anything but a list of opinions.
+
+    Raises:
+        BadArgument: what it is instead.
+    """
+    if isinstance(said, str) or not isinstance(said, Sequence):
+        raise BadArgument("opinions", said, "it must be a list of Opinion", "Call a judge.")
+    for one in said:
+        if not isinstance(one, Opinion):
+            raise BadArgument("opinions", one, "each must be an Opinion", "Call a judge.")
+
+
 def questions(
     collection: Collection,
     pairs: NDArray[Any] | Sequence[Sequence[str]],
@@ -250,6 +263,17 @@ def _texts(table: Dataset, places: Ints) -> dict[int, str]:
     return dict(zip(rows.tolist(), table.select(rows)["text"][:], strict=True))
 
 
+def check_verdicts(argument: str, value: object) -> None:
+    """Refuse a store, opinions or anything else where verdicts are wanted.
+
+    Raises:
+        BadArgument: what it is instead.
+    """
+    if not isinstance(value, Verdicts):
+        mend = "Call store.verdicts(), or to_verdicts(opinions)."
+        raise BadArgument(argument, type(value).__name__, "it must be Verdicts", mend)
+
+
 def to_verdicts(opinions: Sequence[Opinion]) -> Verdicts:
     """Labels of what was resolved; an unresolved opinion becomes none.
 
@@ -270,9 +294,7 @@ def to_verdicts(opinions: Sequence[Opinion]) -> Verdicts:
         >>> to_verdicts(said).newest()
         {('q', 'd1'): 'positive', ('q', 'd3'): 'negative'}
     """
-    for one in opinions:
-        if not isinstance(one, Opinion):
-            raise BadArgument("opinions", one, "each must be an Opinion", "Call a judge.")
+    check_opinions(opinions)
     kept = [one for one in opinions if one.label is not None]
 
     def column(values: list[str]) -> Ids:

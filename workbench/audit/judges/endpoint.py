@@ -146,12 +146,13 @@ def check_address(argument: str, address: object) -> None:
         raise BadArgument(argument, address, "it must be a string", mend)
     try:
         parts = urlsplit(address)
-        host = parts.hostname
+        host = parts.hostname if parts.port != 0 else None
     except ValueError:
         parts, host = urlsplit(""), None
-    if parts.username or parts.password or parts.query or parts.fragment:
-        wanted = "it must hold no password, question mark or #, for addresses are shown"
-        raise BadArgument(argument, f"an address of {host}", wanted, "Use the key's variable.")
+    if any(sign in address for sign in "@?#"):
+        wanted = "it must hold no password (@), question mark or #, for addresses are shown"
+        named = f"an address of {host}" if host else "an address"
+        raise BadArgument(argument, named, wanted, "Use the key's variable.")
     if parts.scheme not in ("http", "https") or not host:
         raise BadArgument(argument, address, "it must be an http or https address", mend)
 

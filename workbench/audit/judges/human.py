@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from workbench.audit.judges.asking import Opinion, Question, check_name, check_questions
-from workbench.errors import BadArgument
+from workbench.errors import BadArgument, check_choice
 from workbench.types import Verdicts
 
 
@@ -30,7 +30,8 @@ class HumanJudge:
         name: as verdicts will say.
 
     Raises:
-        BadArgument: neither verdicts nor a store, or no name.
+        BadArgument: neither verdicts nor a store, no name, or nobody called `judge` among the
+            verdicts (a store says so when it is asked).
 
     Example:
         >>> judge = HumanJudge(said=Verdicts.of([("q", "d", "positive")], judge="ann"))
@@ -52,6 +53,8 @@ class HumanJudge:
         if isinstance(said, type) or not isinstance(said, Verdicts | Records):
             wanted = "it must be Verdicts or a JudgmentStore"
             raise BadArgument("said", type(said).__name__, wanted, "Write Verdicts.of(...).")
+        if self.judge is not None and isinstance(said, Verdicts) and len(said.judges):
+            check_choice("judge", self.judge, sorted({*said.judges.tolist()}))
 
     def __call__(self, questions: Sequence[Question]) -> list[Opinion]:
         """One opinion per question, in their order.

@@ -99,7 +99,8 @@ class LLMJudge:
 
     Breaks when: a text in the data talks to the model. It is sent as quoted data with a warning
     against it, but no prompt can exclude that it is obeyed, for its neighbours in the batch too.
-    Errors that persist in every order are not voted away: measure the judge with `judge_error`.
+    Errors that persist in every order are not voted away: measure the judge with
+    `audit.measured`.
     """
 
     endpoint: Endpoint

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from workbench.audit.judges.asking import Opinion, Question, check_name, check_questions
+from workbench.errors import BadArgument
 from workbench.types import Candidates
 
 
@@ -23,7 +24,7 @@ class RuleJudge:
         name: which rules, as verdicts will say.
 
     Raises:
-        BadArgument: no name.
+        BadArgument: no mined list, or no name.
 
     Example:
         >>> from workbench.audit.judges import questions
@@ -45,6 +46,10 @@ class RuleJudge:
 
     def __post_init__(self) -> None:
         check_name(self.name)
+        found: object = self.candidates
+        if not isinstance(found, Candidates):
+            wanted = "it must be Candidates"
+            raise BadArgument("candidates", type(found).__name__, wanted, "Call mine.apply_rules.")
 
     @cached_property
     def _places(self) -> tuple[dict[str, int], dict[str, int]]:
