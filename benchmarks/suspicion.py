@@ -17,9 +17,11 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import multiprocessing
 import os
 import time
 import warnings
+from concurrent.futures import ProcessPoolExecutor
 
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -250,31 +252,39 @@ def training(name, parts, stages, *, seeds, epochs):
     return lines, figures
 
 
+def one(name, trained, quick):
+    """(lines, figures) of one collection."""
+    warnings.simplefilter("ignore")
+    logging.disable(logging.WARNING)
+    seeds, draws = (1, 20) if quick else (SEEDS, DRAWS)
+    parts = mined(name)
+    lines, figures, stages = detection(name, parts, seeds)
+    more = [coverage(name, parts, stages[0][0], draws)]
+    if trained:
+        more.append(training(name, parts, stages, seeds=seeds, epochs=1 if quick else None))
+    for some, numbers in more:
+        lines += ["", *some]
+        figures |= numbers
+    return lines, figures
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one collection, few draws and epochs")
     parser.add_argument("--only", choices=NAMES, action="append", help="these collections")
     options = parser.parse_args()
-    warnings.simplefilter("ignore")
-    logging.disable(logging.WARNING)
     there = SHARED.is_dir()
     names = list(options.only or (NAMES[:1] if options.quick else NAMES)) if there else [COPIED]
-    seeds, draws = (1, 20) if options.quick else (SEEDS, DRAWS)
     print(f"all-MiniLM-L6-v2's top {DEPTH}; bag of WordPieces, {DIM} dim, InfoNCE at {TEMPERATURE}")
+    os.environ["OMP_NUM_THREADS"] = "1" if len(names) > 1 else "2"
+    context = multiprocessing.get_context("spawn")
     figures = {}
-    for name in names:
-        parts = mined(name)
-        lines, found, stages = detection(name, parts, seeds)
-        figures |= found
-        print("\n" + "\n".join(lines), flush=True)
-        lines, found = coverage(name, parts, stages[0][0], draws)
-        figures |= found
-        print("\n".join(lines), flush=True)
-        if name in TRAINED or not there:
-            epochs = 1 if options.quick else None
-            lines, found = training(name, parts, stages, seeds=seeds, epochs=epochs)
-            figures |= found
-            print("\n".join(lines), flush=True)
+    with ProcessPoolExecutor(min(2, len(names)), mp_context=context) as pool:
+        trained = [name in TRAINED or not there for name in names]
+        found = [pool.submit(one, *row, options.quick) for row in zip(names, trained, strict=True)]
+        for lines, some in (part.result() for part in found):
+            print("\n" + "\n".join(lines), flush=True)
+            figures |= some
     first = names[0]
     for key in ("ap_0", "ap_50", "ap_200", "best_single_ap", "headroom_0", "headroom_200"):
         if f"{first}: {key}" in figures:

@@ -149,8 +149,10 @@ class Cells:
 
 MENDS = {
     "guide": "Pass guide=(query vectors, document vectors) of a frozen model.",
-    "guide_positive": "Pass guide=(query vectors, document vectors) of a frozen model.",
-    "neighbour": "Pass guide=(query vectors, document vectors), and known positives.",
+    "guide_positive": "Pass guide=(query vectors, document vectors) of a frozen model, and the "
+    "collection, whose labels it is asked about.",
+    "neighbour": "Pass guide=(query vectors, document vectors), and the collection or known "
+    "positives.",
     "known": "Pass known=KnownPositives.of(collection).",
     "verdict": "Pass verdicts=Verdicts.load(...).",
     "rank": "Ranks exist only for mined candidates; use this rule when mining.",

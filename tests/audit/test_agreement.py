@@ -84,11 +84,11 @@ def test_another_way_is_refused():
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_planted_judges_together_beat_one_and_weighted_beats_counted(seed):
     rng = np.random.default_rng(seed)
-    truth = rng.random(2000) < 0.3
-    wrong = rng.random((2000, 3)) < [0.1, 0.2, 0.35]
+    truth = rng.random(1000) < 0.3
+    wrong = rng.random((1000, 3)) < [0.1, 0.2, 0.35]
     votes = truth[:, None] ^ wrong
     said = verdicts_of(votes.astype(int).tolist())
-    names = [f"q{pair}" for pair in range(2000)]
+    names = [f"q{pair}" for pair in range(1000)]
 
     def right(labels):
         return np.mean([(labels[name] == "positive") == truth[i] for i, name in enumerate(names)])

@@ -194,7 +194,7 @@ SAID = {
     "evaluation": "but it must be of kind Collection",
     "suspicion": "but it must be of kind Suspicion",
     "losses": "but it must be of kind LossStore",
-    "verdicts": "but it must be of kind Verdicts",
+    "verdicts": "but it must be of kind Verdicts. Call store.verdicts().",
     "class": "each entry must be a check object. Write checks=[FalseNegatives()].",
     "set": "it must be a list of checks",
     "muted": "`mute` is None, but it must be a list of codes",

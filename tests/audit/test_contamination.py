@@ -15,6 +15,7 @@ from workbench.audit.contamination import (
 )
 from workbench.audit.epg import epg_at_share, epg_curve, length_bins
 from workbench.data import from_rows
+from workbench.data.sets import take
 from workbench.data.worlds.copied_spans import copied_spans
 from workbench.errors import BadArgument, BadData
 
@@ -302,3 +303,23 @@ def test_wrong_spans_options_are_named():
         copied_spans(items=9)
     with pytest.raises(BadArgument, match="`seed` is -1"):
         copied_spans(seed=-1)
+
+
+def test_lengths_of_both_units_are_refused_before_any_text_is_read():
+    def never(text):
+        raise AssertionError("a text was read first")
+
+    some = from_rows([{"query": "one two", "positive": "three four"}], name="some")
+    for option in ("query_n", "doc_n"):
+        with pytest.raises(BadArgument, match=f"`{option}` is 0, but it must be a whole number"):
+            collection_contamination(some, some, tokenizer=never, **{option: 0})
+    none = take(
+        some, queries=np.empty(0, np.int64), docs=np.empty(0, np.int64), name="none", recipe={}
+    )
+    with pytest.raises(BadArgument, match="`test` is 'none', but it must hold a text"):
+        collection_contamination(none, some)
+
+
+def test_a_score_is_finite_or_unknown():
+    with pytest.raises(BadArgument, match="`scores` is inf, but it must be finite, or NaN"):
+        epg_curve([np.inf, 0.1, 0.2], [1, 0, 1], min_clean=1)

@@ -225,7 +225,8 @@ def test_only_labels_are_hidden_with_their_whole_query():
     empty = replace(collection, qrels=sparse.csr_array(collection.qrels.shape, dtype=np.float32))
     with pytest.raises(BadArgument, match="a label to hide"):
         hide(candidates, empty, guides=guides)
-    assert hide(candidates, collection, guides=guides, queries=20).queries.max() >= 0
+    few = hide(candidates, collection, guides=guides, queries=20)
+    assert 0 < len(np.unique(few.queries)) <= 20
     with pytest.raises(BadArgument, match="`queries` is 0"):
         hide(candidates, collection, guides=guides, queries=0)
 

@@ -13,6 +13,8 @@ PAGES = (
     "data",
     "encode",
     "mine",
+    "audit",
+    "checks",
     "cluster",
     "rules",
     "losses",

@@ -11,7 +11,7 @@ from workbench.audit.answerable import (
 )
 from workbench.audit.closing import before_after, relabelled, trusted
 from workbench.audit.contamination import collection_contamination, contamination_scores
-from workbench.audit.directions import DirectionAudit, direction_audit, mcnemar_exact
+from workbench.audit.directions import DirectionAudit, direction_audit
 from workbench.audit.draw import Count, Draw, draw, false_negatives
 from workbench.audit.epg import epg_at_share, epg_curve, length_bins
 from workbench.audit.evidence import Evidence, evidence
@@ -42,11 +42,9 @@ from workbench.audit.judges import (
     Question,
     RuleJudge,
     best_k,
-    judge_batch,
     questions,
     resample_value,
     to_verdicts,
-    vote,
 )
 from workbench.audit.label_noise import LabelNoise, label_issues, label_noise, out_of_fold
 from workbench.audit.loss_noise import LossNoise, loss_noise
@@ -116,14 +114,12 @@ __all__ = [
     "from_parquet",
     "from_trec",
     "hide",
-    "judge_batch",
     "label_issues",
     "label_noise",
     "leaks",
     "length_bins",
     "loss_noise",
     "margin_curve",
-    "mcnemar_exact",
     "measured",
     "near_copies",
     "near_vectors",
@@ -146,5 +142,4 @@ __all__ = [
     "to_trec",
     "to_verdicts",
     "trusted",
-    "vote",
 ]

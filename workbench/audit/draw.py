@@ -262,8 +262,9 @@ def false_negatives(
 
         Beta(k + m / 2 + .15, n - k + (1 - m) / 2 + .15),   m the model's mean in the stratum,
 
-    and the N - n others are drawn from it; the interval holds the middle `level` of the sums. So
-    the model counts for half a judgment per stratum and doubt for .3: were it trusted for more, its
+    and the N - n others are drawn from it; the interval holds the middle `level` of the sums, its
+    low end without strata in which no positive was found: a clean list must be able to show. So the
+    model counts for half a judgment per stratum and doubt for .3: were it trusted for more, its
     errors would all point one way and add up; were it trusted alone, a stratum in which nothing was
     found would count as empty. Draws made one after the other are averaged, each weighted by its
     judgments; what any of them holds judged is not guessed, which cuts the sums off. Pairs that
@@ -279,7 +280,8 @@ def false_negatives(
         The count with its interval.
 
     Raises:
-        BadArgument: no draw, a "top" draw, draws of different lists, or nothing of them is judged.
+        BadArgument: no draw, one twice, a "top" draw, draws of different lists, or nothing of them
+            is judged.
 
     Example:
         >>> from workbench.audit.suspicion import suspicion
@@ -306,9 +308,11 @@ def false_negatives(
     if len({one.population for one in listed}) > 1:
         shown = [one.population for one in listed]
         raise BadArgument("draws", shown, "they must be of one list", "Leave out the older.")
+    if len({tuple(one.pairs()) for one in listed}) < len(listed):
+        raise BadArgument("draws", len(listed), "one stands there twice", "Give each once.")
     newest = verdicts.newest()
     rng = np.random.default_rng(seed)
-    totals: list[NDArray[np.float64]] = []
+    totals: list[NDArray[np.float64]] = []  # (2, simulation) each, see `_totals`
     points: list[float] = []
     weights: list[int] = []
     for one in listed:
@@ -324,7 +328,7 @@ def false_negatives(
         raise BadArgument("verdicts", verdicts, "none is about these draws", "Judge some first.")
     least, most = _certain(listed, newest)
     sums = np.clip(np.average(totals, axis=0, weights=weights), least, most)
-    low, high = np.quantile(sums, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(sums[0], (1 - level) / 2), np.quantile(sums[1], (1 + level) / 2)
     point = float(np.clip(np.average(points, weights=weights), least, most))
     return Count(
         count=min(max(point, float(low)), float(high)),
@@ -349,7 +353,7 @@ def _certain(draws: Sequence[Draw], newest: dict[tuple[str, str], str]) -> tuple
 def _totals(
     one: Draw, said: NDArray[np.float64], told: NDArray[np.bool_], rng: np.random.Generator
 ) -> tuple[float, NDArray[np.float64]]:
-    """(estimate, (simulation,) positives in all)."""
+    """(estimate, (2, simulation) positives: of strata with one found, and of all)."""
     count = len(one.sizes)
     judged = np.bincount(one.strata[told], minlength=count)
     positive = np.bincount(one.strata[told], said[told], minlength=count)
@@ -357,6 +361,7 @@ def _totals(
     more = FAITH * mean + DOUBT / 2, FAITH * (1 - mean) + DOUBT / 2
     share = rng.beta(more[0] + positive, more[1] + judged - positive, (SIMULATED, count))
     rest = rng.binomial(np.maximum(one.sizes - judged, 0), share)
-    total: NDArray[np.float64] = one.before + positive.sum() + rest.sum(axis=1).astype(np.float64)
+    ends = np.stack([(rest * (positive > 0)).sum(axis=1), rest.sum(axis=1)])
+    total: NDArray[np.float64] = one.before + positive.sum() + ends.astype(np.float64)
     seen = np.where(judged > 0, positive / np.maximum(judged, 1), mean)
     return one.before + float((one.sizes * seen).sum()), total

@@ -59,7 +59,8 @@ def epg_curve(
         `ci_high`.
 
     Raises:
-        BadArgument: lengths differ, a metric is not finite, an option is out of range.
+        BadArgument: lengths differ, a metric is not finite or a score infinite, an option is out of
+            range.
         BadData: no item has a score.
 
     Example:
@@ -199,6 +200,10 @@ def _checked(
         wanted = "it must be a list of finite numbers, one per item"
         raise BadArgument("per_item_metric", metric, wanted, "Leave the others out.")
     table = {name: np.asarray(score, dtype=np.float64) for name, score in scores.items()}
+    for name, score in table.items():
+        if np.isinf(score).any():
+            wanted = "it must be finite, or NaN where a text could not be judged"
+            raise BadArgument(name, float("inf"), wanted, "Leave the others out.")
     groups = np.zeros(len(values), np.int64) if strata is None else np.asarray(strata)
     for name, column in {**table, "strata": groups}.items():
         if column.shape != values.shape:

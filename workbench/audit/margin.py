@@ -156,7 +156,10 @@ def margin_curve(
         (True, 1.0)
 
     Source: bounds by Clopper and Pearson 1934, "The use of confidence or fiducial limits", on the
-    judged pairs' effective number (sum of weights squared over sum of squared weights; Kish 1965).
+    judged pairs' effective number (sum of weights squared over sum of squared weights; Kish 1965),
+    with one more pair against the claim, as heavy as any judged, as in Fay and Feuer 1997,
+    "Confidence intervals for directly standardized rates". With equal weights that is Clopper and
+    Pearson's bound itself. Without it a stratum in which no positive was found counts as empty.
 
     Breaks when: fewer than some 20 pairs were judged positive; weights differ a thousandfold.
     """
@@ -180,7 +183,9 @@ def margin_curve(
         ("lost", dropped, 1 - truth, False),
     ):
         columns[name] = _share(kind, among, sample.weight)
-        columns[f"{name}_bound"] = _bound(kind, among, sample.weight, level, good=good)
+        columns[f"{name}_bound"] = _bound(
+            kind, among, sample.weight, level, good=good, anywhere=name != "precision"
+        )
     return pd.DataFrame(columns)
 
 
@@ -289,7 +294,9 @@ def compare_rules(
             row[key] = float(_share(kind, among, sample.weight)[0])
             half = (1 + level) / 2
             for end, good in (("low", True), ("high", False)):
-                bound = _bound(kind, among, sample.weight, half, good=good)
+                bound = _bound(
+                    kind, among, sample.weight, half, good=good, anywhere=key != "precision"
+                )
                 row[f"{key}_{end}"] = float(bound[0])
         rows.append(row)
     return pd.DataFrame(rows)
@@ -332,17 +339,26 @@ def _bound(
     level: float,
     *,
     good: bool,
+    anywhere: bool = False,
 ) -> Doubles:
-    """(threshold,) the lower bound of a good share, the upper one of a bad; NaN of nothing."""
+    """(threshold,) the lower bound of a good share, the upper one of a bad; NaN of nothing.
+
+    As if one more pair had been found, of the other kind where the share is good, and as heavy as
+    any among them, or as any judged pair where what is sought may stand `anywhere`.
+    """
     from scipy.stats import beta
 
     share = _share(kind, among, weight)
     inside = np.atleast_2d(among).astype(np.float64) * weight
-    size = inside.sum(axis=1) ** 2 / np.maximum((inside**2).sum(axis=1), 1e-300)
-    hits = size * share
+    more = np.full(len(inside), weight.max()) if anywhere else inside.max(axis=1)
+    total = np.maximum(inside.sum(axis=1) + more, 1e-300)
+    size = total**2 / np.maximum((inside**2).sum(axis=1) + more**2, 1e-300)
+    hits = size * np.nan_to_num(share) * inside.sum(axis=1) / total
     ends: Doubles
     if good:
-        ends = np.where(share <= 0, 0.0, beta.ppf(1 - level, hits, size - hits + 1))
+        ends = np.where(share <= 0, 0.0, beta.ppf(1 - level, hits, size - hits))
     else:
-        ends = np.where(share >= 1, 1.0, beta.ppf(level, hits + 1, size - hits))
+        hits = hits + size * more / total
+        rest = np.maximum(size - hits, 1e-9)
+        ends = np.where(share >= 1, 1.0, beta.ppf(level, hits, rest))
     return np.where(np.isnan(share), np.nan, ends)

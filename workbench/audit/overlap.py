@@ -315,10 +315,10 @@ def _sides_of(
     if test_vectors is None and train_vectors is None:
         return []
     sides = []
-    given = zip(
+    named = zip(
         ("test_vectors", "train_vectors"), wholes, (test_vectors, train_vectors), strict=True
     )
-    for name, whole, pair in given:
+    for name, whole, pair in named:
         if pair is None:
             wanted = "both sides need vectors"
             raise BadArgument(name, None, wanted, "Pass encode_collection(encoder, collection).")

@@ -153,9 +153,10 @@ def address(where: str | Path) -> URL:
             wanted = "an address of SQLite takes no options"
             raise BadArgument("where", shown, wanted, "Give the path alone.")
         where = url.database or ""
-    if not isinstance(where, str | Path):
+    place: object = where
+    if not isinstance(place, str | Path):
         wanted = "it must be a path or an address"
-        raise BadArgument("where", where, wanted, "Try 'data/judgments.sqlite'.")
+        raise BadArgument("where", place, wanted, "Try 'data/judgments.sqlite'.")
     if str(where) in ("", ":memory:") or Path(where).is_dir():
         wanted = "it must be a file, so that judgments outlive the kernel"
         raise BadArgument("where", str(where), wanted, "Try 'data/judgments.sqlite'.")

@@ -120,8 +120,9 @@ class JudgmentStore:
     ) -> None:
         self.judged_by = _login() if judge is None else judge
         check_text("judge", self.judged_by, most=LONGEST_NAME, blank=False)
-        if not isinstance(collection, Collection):
-            kind = type(collection).__name__
+        given: object = collection
+        if not isinstance(given, Collection):
+            kind = type(given).__name__
             wanted = "it must be the Collection that is judged"
             raise BadArgument("collection", kind, wanted, "Pass it after the path.")
         self.collection = collection

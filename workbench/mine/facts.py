@@ -216,7 +216,7 @@ class ListFacts:
             "rank": lambda: self.candidates.ranks[rows],
             "guide": lambda: self._guide(rows, docs, gathered()),
             "guide_positive": lambda: self._guide_positive(rows, *positives()),
-            "neighbour": lambda: self._neighbour(gathered(), *positives()),
+            "neighbour": lambda: self._neighbour(docs, gathered(), *positives()),
             "known": lambda: self._graph().paired(np.arange(rows.start, rows.stop), docs),
             "verdict": lambda: self._verdict(rows, docs),
             "same_group": lambda: self._same_group(docs, *positives()),
@@ -260,13 +260,12 @@ class ListFacts:
             cosines[some] = np.einsum("pd,pd->p", queries[owners[some]], self.doc_units(docs[some]))
         return weakest(owners, cosines, rows.stop - rows.start)
 
-    def _neighbour(self, gathered: Floats, owners: Ints, docs: Ints) -> Floats:
+    def _neighbour(self, listed: Ints, gathered: Floats, owners: Ints, docs: Ints) -> Floats:
         nearest = np.full(gathered.shape[:2], np.nan, dtype=np.float32)
         ends = np.searchsorted(owners, np.arange(len(gathered) + 1))
-        for row in range(len(gathered)):
+        for row in np.flatnonzero((listed >= 0).any(axis=1) & (np.diff(ends) > 0)):
             mine = docs[ends[row] : ends[row + 1]]
-            if len(mine):
-                nearest[row] = (gathered[row] @ self.doc_units(mine).T).max(axis=1)
+            nearest[row] = (gathered[row] @ self.doc_units(mine).T).max(axis=1)
         return nearest
 
     def _same_group(self, docs: Ints, owners: Ints, positives: Ints) -> NDArray[np.bool_]:

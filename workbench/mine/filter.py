@@ -109,7 +109,10 @@ def weighed(
         if sure is not None:
             weight[rows] = np.where(sure.numpy() & there[rows], 1, weight[rows])
         alone[:, 0] += lost.sum(axis=(1, 2))
-        alone[:, 1] += (lost & (lost.sum(axis=0) == 1)).sum(axis=(1, 2))
+        single = lost.sum(axis=0) == 1
+        if sure is not None:
+            single &= ~sure.numpy()
+        alone[:, 1] += (lost & single).sum(axis=(1, 2))
     weight[~there] = 0
     # What was chosen has other weights now, so the account of the choice holds no more.
     old = {

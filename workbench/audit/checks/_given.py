@@ -70,7 +70,9 @@ class Given:
             value: object = getattr(self, name)
             if not isinstance(value, kind) and (value is not None or name == "collection"):
                 wanted = f"it must be of kind {kind.__name__}"
-                raise BadArgument(name, value, wanted, "Pass it by name, or leave it out.")
+                mend = "Pass it by name, or leave it out."
+                mend = "Call store.verdicts()." if name == "verdicts" else mend
+                raise BadArgument(name, value, wanted, mend)
         for name in ("vectors", "guide"):
             if getattr(self, name) is not None:
                 check_pair(name, getattr(self, name))
