@@ -229,6 +229,7 @@ WRONG = """
 import json, tempfile
 import numpy as np
 from workbench.audit import JudgmentStore, agreement, ballots, measured, to_parquet, to_trec
+from workbench.audit import JudgedSample, relabelled, trusted
 from workbench.audit.judges import *
 from workbench.data import from_rows
 from workbench.mine import bm25
@@ -236,6 +237,7 @@ from workbench.types import Verdicts
 demo = from_rows([{"query": "a", "positive": "b"}], name="demo")
 said_by_ann = Verdicts.of([], judge="ann")
 judge = HumanJudge(said=said_by_ann)
+mined = bm25(demo, k=1, exclude="nothing")
 folder = tempfile.mkdtemp()
 store = JudgmentStore(f"{folder}/a.sqlite", demo, judge="ann")
 class Scorer:
@@ -263,10 +265,12 @@ cases = {
     "people": lambda: measured([opinion()], demo), "machine": lambda: measured([1], said_by_ann),
     "add": lambda: store.add([opinion()]), "place": lambda: JudgmentStore(None, demo),
     "judged": lambda: JudgmentStore(f"{folder}/b.sqlite", "demo"),
-    "rule name": lambda: RuleJudge(candidates=bm25(demo, k=1, exclude="nothing"), name=None),
+    "rule name": lambda: RuleJudge(candidates=mined, name=None),
     "scorer": lambda: CrossEncoderJudge(scorer=len, threshold=0),
     "scorer type": lambda: CrossEncoderJudge(scorer=Scorer, threshold=0),
     "threshold": lambda: CrossEncoderJudge(scorer=Scorer(), threshold="0"),
+    "labels": lambda: relabelled(demo, store), "trust": lambda: trusted(mined, store),
+    "sample": lambda: JudgedSample.of(mined, store),
 }
 said = {}
 for name, case in cases.items():
@@ -310,13 +314,16 @@ def test_wrong_kinds_are_refused_with_the_mend():
         "swapped": "`path` is Verdicts(",
         "people": "`verdicts` is 'Collection', but it must be Verdicts",
         "machine": "`opinions` is 1, but each must be an Opinion",
-        "add": "`verdicts` is 'list', but it must be Verdicts. Call store.verdicts(), or to_verd",
+        "add": "`verdicts` is 'list', but it must be Verdicts. Call store.verdicts()",
         "place": "`where` is None, but it must be a path or an address",
         "judged": "`collection` is 'str', but it must be the Collection that is judged",
         "rule name": "`name` is None, but it must be a word",
         "scorer": "`scorer` is <built-in function len>, but it must have a method scores",
         "scorer type": "`scorer` is <class '__main__.Scorer'>, but it must have a method scores",
         "threshold": "`threshold` is '0', but it must be a finite number",
+        "labels": "`verdicts` is 'JudgmentStore', but it must be Verdicts. Call store.verdicts()",
+        "trust": "`verdicts` is 'JudgmentStore', but it must be Verdicts",
+        "sample": "`verdicts` is 'JudgmentStore', but it must be Verdicts",
     }
     assert said.keys() == wanted.keys()
     for name, words in wanted.items():

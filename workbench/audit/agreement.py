@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from workbench.audit.judges.asking import check_verdicts
 from workbench.errors import BadData, check_choice
-from workbench.types import Verdicts
+from workbench.types import Verdicts, check_verdicts
 
 if TYPE_CHECKING:
     import pandas as pd

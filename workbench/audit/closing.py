@@ -16,7 +16,7 @@ import numpy as np
 from workbench.audit.margin import JudgedSample, compare_rules
 from workbench.errors import BadArgument, check_choice, check_count, check_number
 from workbench.mine.facts import said_of
-from workbench.types import Candidates, Collection, Verdicts
+from workbench.types import Candidates, Collection, Verdicts, check_verdicts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,6 +62,7 @@ def relabelled(
     """
     from scipy.sparse import csr_array
 
+    check_verdicts("verdicts", verdicts)
     check_choice("positives", positives, ("add", "leave"))
     check_choice("negatives", negatives, ("add", "leave"))
     check_number("grade", grade, above=0, mend="Try 1.")

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from workbench import files
 from workbench.audit.suspicion import Suspicion
 from workbench.errors import BadArgument, check_choice, check_count, check_number
-from workbench.types import Ids, Ints, Verdicts
+from workbench.types import Ids, Ints, Verdicts, check_verdicts
 from workbench.types._columns import same_length
 
 if TYPE_CHECKING:
@@ -310,6 +310,7 @@ def false_negatives(
         raise BadArgument("draws", shown, "they must be of one list", "Leave out the older.")
     if len({tuple(one.pairs()) for one in listed}) < len(listed):
         raise BadArgument("draws", len(listed), "one stands there twice", "Give each once.")
+    check_verdicts("verdicts", verdicts)
     newest = verdicts.newest()
     rng = np.random.default_rng(seed)
     totals: list[NDArray[np.float64]] = []  # (2, simulation) each, see `_totals`

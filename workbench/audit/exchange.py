@@ -12,11 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from workbench.audit.judges.asking import check_verdicts
 from workbench.data.check import Problems, existing_file, grade_of, id_problem, lines_of, nearest
 from workbench.errors import BadArgument, BadData
 from workbench.files import atomic_file
-from workbench.types import LABELS, Verdicts
+from workbench.types import LABELS, Verdicts, check_verdicts
 
 _columns = ("query_id", "doc_id", "label", "judge")
 _header = ("query-id", "corpus-id", "score")

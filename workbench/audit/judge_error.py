@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from workbench.audit.judges.asking import Opinion, check_opinions, check_verdicts
+from workbench.audit.judges.asking import Opinion, check_opinions
 from workbench.errors import BadArgument, check_number
-from workbench.types import Floats, Verdicts
+from workbench.types import Floats, Verdicts, check_verdicts
 
 Doubles = NDArray[np.float64]
 LEAST_BETTER = 0.05

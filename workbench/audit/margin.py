@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from workbench.audit.draw import VALUE, Draw
 from workbench.errors import BadArgument, check_number
-from workbench.types import Candidates, Verdicts
+from workbench.types import Candidates, Verdicts, check_verdicts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,6 +65,7 @@ class JudgedSample:
             draws: how they were drawn; without them every judged pair counts 1, which is right
                 only for pairs judged at random. What was judged before a draw stands for itself.
         """
+        check_verdicts("verdicts", verdicts)
         newest = verdicts.newest()
         queries = {name: place for place, name in enumerate(candidates.query_ids.tolist())}
         weights: dict[tuple[str, str], float] = {}

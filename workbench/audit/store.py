@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench import files
-from workbench.audit.judges.asking import check_verdicts
 from workbench.audit.schema import (
     LONGEST_NAME,
     LONGEST_NOTE,
@@ -27,7 +26,7 @@ from workbench.audit.schema import (
     undoable,
 )
 from workbench.errors import BadArgument, BadData, check_choice
-from workbench.types import LABELS, Collection, Ids, Verdicts
+from workbench.types import LABELS, Collection, Ids, Verdicts, check_verdicts
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -18,7 +18,16 @@ from workbench.data.known import KnownPositives
 from workbench.errors import BadArgument, BadData
 from workbench.mine.named import NamedScores, Scores
 from workbench.mine.ranking import weakest
-from workbench.types import Candidates, Collection, Floats, Ids, Ints, Vectors, Verdicts
+from workbench.types import (
+    Candidates,
+    Collection,
+    Floats,
+    Ids,
+    Ints,
+    Vectors,
+    Verdicts,
+    check_verdicts,
+)
 
 if TYPE_CHECKING:
     from workbench.rules import Rule
@@ -55,6 +64,7 @@ def check_facts(
     if collection is not None:
         facts.append("same_group")
     if verdicts is not None:
+        check_verdicts("verdicts", verdicts)
         facts.append("verdict")
     for name in scores or {}:
         facts += [name, *([f"{name}_positive"] if collection is not None else [])]
@@ -295,6 +305,7 @@ def said_of(verdicts: Verdicts, candidates: Candidates) -> NDArray[np.int8]:
         verdicts: the newest of a pair counts; "unsure" and "skip" are neither.
         candidates: the list.
     """
+    check_verdicts("verdicts", verdicts)
     whole = slice(0, len(candidates.docs))
     return _looked_up(_said(verdicts, candidates), whole, candidates.docs, len(candidates.doc_ids))
 

@@ -9,7 +9,7 @@ Inside one collection rows are addressed by *position* (0-based integers into `q
 
 from workbench.types._columns import Floats, Ids, Ints
 from workbench.types.collection import Collection
-from workbench.types.judged import LABELS, Scorecard, Verdicts
+from workbench.types.judged import LABELS, Scorecard, Verdicts, check_verdicts
 from workbench.types.losses import LossStore
 from workbench.types.mined import Batch, Candidates, Vectors
 from workbench.types.schedule import Ramp, at_step
@@ -28,4 +28,5 @@ __all__ = [
     "Vectors",
     "Verdicts",
     "at_step",
+    "check_verdicts",
 ]

@@ -98,6 +98,17 @@ class Verdicts:
         return files.load_record(cls, folder)
 
 
+def check_verdicts(argument: str, value: object) -> None:
+    """Refuse a store, opinions or anything else where verdicts are wanted.
+
+    Raises:
+        BadArgument: what it is instead.
+    """
+    if not isinstance(value, Verdicts):
+        mend = "Call store.verdicts(), or audit.to_verdicts(opinions)."
+        raise BadArgument(argument, type(value).__name__, "it must be Verdicts", mend)
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Scorecard:
     """Metrics per query, so that two runs can be compared with a paired test.

@@ -263,17 +263,6 @@ def _texts(table: Dataset, places: Ints) -> dict[int, str]:
     return dict(zip(rows.tolist(), table.select(rows)["text"][:], strict=True))
 
 
-def check_verdicts(argument: str, value: object) -> None:
-    """Refuse a store, opinions or anything else where verdicts are wanted.
-
-    Raises:
-        BadArgument: what it is instead.
-    """
-    if not isinstance(value, Verdicts):
-        mend = "Call store.verdicts(), or to_verdicts(opinions)."
-        raise BadArgument(argument, type(value).__name__, "it must be Verdicts", mend)
-
-
 def to_verdicts(opinions: Sequence[Opinion]) -> Verdicts:
     """Labels of what was resolved; an unresolved opinion becomes none.
 
