@@ -114,6 +114,14 @@ def quality(truth, value):
     )
 
 
+def unreliability(truth, probability):
+    """Mean difference between what is said and what is so, over ten equal steps of probability."""
+    step = np.minimum((probability * 10).astype(int), 9)
+    count = np.bincount(step, minlength=10)
+    said, so = (np.bincount(step, one, minlength=10) for one in (probability, truth))
+    return np.abs(said - so).sum() / count.sum()
+
+
 def detection(name, parts, seeds):
     """(lines, figures, suspicions by number of judgments) of one collection."""
     from workbench.audit import suspicion
@@ -140,7 +148,13 @@ def detection(name, parts, seeds):
         f"{name}: margin_ap": singles[MARGIN][0],
     }
     numbers = quality(flat, start.prior[there])
-    lines.append("suspicion, no judgment      " + "{:>7.3f}{:>7.3f}{:>11.3f}".format(*numbers))
+    wrong = unreliability(flat, start.prior[there])
+    lines.append(
+        "suspicion, no judgment      "
+        + "{:>7.3f}{:>7.3f}{:>11.3f}".format(*numbers)
+        + f"   calibration error {wrong:.3f}"
+    )
+    figures[f"{name}: calibration_error_0"] = wrong
     stages = {0: [start] * seeds}
     for wanted in (FIRST, SECOND):
         stages[wanted] = [
@@ -148,10 +162,12 @@ def detection(name, parts, seeds):
         ]
         every = np.array([quality(flat, one.probability[there]) for one in stages[wanted]])
         shown = "{:>7.3f}{:>7.3f}{:>11.3f}".format(*every.mean(axis=0))
+        wrong = np.mean([unreliability(flat, one.probability[there]) for one in stages[wanted]])
         lines.append(
             f"suspicion, {wanted:>3} judgments    {shown}   AP {every[:, 0].min():.3f} to "
-            f"{every[:, 0].max():.3f}, {seeds} draws"
+            f"{every[:, 0].max():.3f}, {seeds} draws; calibration error {wrong:.3f}"
         )
+        figures[f"{name}: calibration_error_{wanted}"] = wrong
         figures[f"{name}: ap_{wanted}"] = every[:, 0].mean()
         figures[f"{name}: ap_{wanted}_lowest"] = every[:, 0].min()
     return lines, figures, stages

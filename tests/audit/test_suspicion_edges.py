@@ -26,7 +26,7 @@ from workbench.audit.evidence import Evidence
 from workbench.audit.suspicion import Suspicion
 from workbench.audit.toys import toy_audit, toy_verdicts
 from workbench.data.known import KnownPositives
-from workbench.errors import BadArgument
+from workbench.errors import BadArgument, BadData
 from workbench.mine import apply_rules, bm25, dense
 from workbench.rules import Judged, RankWindow, Threshold
 from workbench.types import Candidates, LossStore, Vectors, Verdicts
@@ -286,7 +286,7 @@ def test_recall_is_promised_where_the_model_is_sure_and_wrong():
         candidates=candidates,
         signals=Evidence(names=none, values=np.zeros((truth.size, 1), np.float32)),
         prior=probability, probability=probability, verdict=np.zeros(shape, np.int8),
-        labelled=np.zeros(shape, np.bool_),
+        labelled=np.zeros(shape, np.bool_), groups=np.arange(500),
     )  # fmt: skip
     broken = 0
     for seed in range(60):
@@ -328,3 +328,27 @@ def test_what_is_vouched_for_is_dropped_by_no_rule_alone():
     account = found.recipe["rules"][0]
     assert account["dropped"] == (candidates.docs >= 0).sum()
     assert account["only_this"] == (candidates.docs[:, 1:] >= 0).sum()
+
+
+def test_queries_of_one_group_do_not_judge_each_other():
+    """A judged pair's own probability stays the same whatever was said of an equal query's pair."""
+    start = suspected()
+    groups = start.groups.copy()
+    groups[1] = groups[0]
+    twins = replace(start, groups=groups)
+    candidates = start.candidates
+
+    def pair(query, rank):
+        return candidates.query_ids[query], candidates.doc_ids[candidates.docs[query, rank]]
+
+    rest = [(*pair(query, 0), ("positive", "negative")[query % 2]) for query in range(2, 40)]
+    mine, other = (*pair(0, 0), "positive"), pair(1, 0)
+
+    def own(one, label):
+        said = Verdicts.of([mine, (*other, label), *rest], judge="me")
+        return one.judged(said).probability[0, 0]
+
+    assert own(twins, "positive") == own(twins, "negative")
+    assert own(start, "positive") != own(start, "negative")
+    with pytest.raises(BadData, match="lengths differ"):
+        replace(start, groups=groups[:3])

@@ -41,7 +41,8 @@ from workbench.data.known import KnownPositives
 from workbench.errors import BadArgument, BadData, check_choice, check_count
 from workbench.mine.facts import said_of
 from workbench.mine.named import Scores
-from workbench.types import Candidates, Collection, Floats, LossStore, Verdicts
+from workbench.types import Candidates, Collection, Floats, Ints, LossStore, Verdicts
+from workbench.types._columns import same_length
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,9 +58,11 @@ class Suspicion:
         signals: what is known of each candidate.
         prior: (query, rank) probability before any judgment, NaN where there is no candidate.
         probability: (query, rank) the same with judgments; of a judged candidate it is what the
-            model says without the judgments of its query, so that it can be compared with them.
+            model says without the judgments of its query and of equal ones, so that it can be
+            compared with them.
         verdict: (query, rank) +1 judged positive or labelled so, -1 judged negative, 0 neither.
         labelled: (query, rank) true for known positives that the miner let into the list.
+        groups: (query,) queries of one number say the same thing.
         recipe: how the prior was made, options, counts.
     """
 
@@ -69,6 +72,7 @@ class Suspicion:
     probability: Floats
     verdict: NDArray[np.int8]
     labelled: NDArray[np.bool_]
+    groups: Ints
     recipe: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -77,6 +81,7 @@ class Suspicion:
             if shape != self.candidates.docs.shape:
                 wanted = f"it must be {self.candidates.docs.shape} as the candidates are"
                 raise BadArgument(name, shape, wanted, "Align it.")
+        same_length("Suspicion", query_ids=self.candidates.query_ids, groups=self.groups)
 
     def decided(self) -> Floats:
         """(query, rank) the probability, or 1 and 0 where it was judged: what to act on."""
@@ -119,9 +124,8 @@ class Suspicion:
         there = self.candidates.docs >= 0
         said = np.where(self.labelled, np.int8(1), said_of(verdicts, self.candidates))
         labels = np.where(self.labelled, np.int8(0), said)[there]  # they say nothing of the hidden
-        found = learned(
-            self.signals, self.prior[there], labels, np.nonzero(there)[0], model=model, seed=seed
-        )
+        owners = self.groups[np.nonzero(there)[0]]
+        found = learned(self.signals, self.prior[there], labels, owners, model=model, seed=seed)
         probability = np.full(there.shape, np.nan, dtype=np.float32)
         probability[there] = np.where(self.labelled[there], 1, found)
         counts = {
@@ -199,7 +203,15 @@ class Suspicion:
         return f"Suspicion({told}; prior from {how}{after})"
 
 
-PARTS = ("candidates", "signals", "prior.npy", "probability.npy", "verdict.npy", "labelled.npy")
+PARTS = (
+    "candidates",
+    "signals",
+    "prior.npy",
+    "probability.npy",
+    "verdict.npy",
+    "labelled.npy",
+    "groups.npy",
+)
 
 
 def suspicion(
@@ -278,6 +290,7 @@ def suspicion(
     }
     found = Suspicion(
         candidates=candidates, signals=signals, prior=prior, probability=prior,
-        verdict=already.astype(np.int8), labelled=already, recipe=recipe,
+        verdict=already.astype(np.int8), labelled=already,
+        groups=np.asarray(collection.query_groups, dtype=np.int64), recipe=recipe,
     )  # fmt: skip
     return found if verdicts is None else found.judged(verdicts, model=model, seed=seed)
