@@ -325,6 +325,23 @@ def test_the_environment_must_say_where_and_who(server, monkeypatch):
         judge_of(key_name=None)(asked(1))
 
 
+def test_texts_go_to_that_address_and_nowhere_else(server, monkeypatch):
+    """A redirect is not followed, and the environment's organisation is not told."""
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-mine")
+    monkeypatch.setenv("OPENAI_PROJECT_ID", "proj-mine")
+    judge_of()(asked(1))
+    assert not [value for value in server.headers[-1].values() if "mine" in value]
+    elsewhere = Server()
+    try:
+        moved = {"Location": f"{elsewhere.url}/chat/completions"}
+        server.respond = lambda number, items: (307, moved, "")
+        with pytest.raises(BadArgument, match=r"sends elsewhere \(307\).*no other place"):
+            judge_of()(asked(1))
+        assert not elsewhere.requests
+    finally:
+        elsewhere.close()
+
+
 RUN = """
 import sys
 from workbench.audit.judges import Endpoint, LLMJudge, Question

@@ -118,11 +118,17 @@ Pass Endpoint(..., allow_network=True) if the texts may leave for that endpoint.
             address = _from_environment("url_name", self.url_name)
             check_address(self.url_name, address)
         key = "none" if self.key_name is None else _from_environment("key_name", self.key_name)
-        from openai import OpenAI
+        from openai import DefaultHttpxClient, OpenAI
 
         client = OpenAI(
-            base_url=address, api_key=key, timeout=float(self.timeout), max_retries=self.retries
+            base_url=address,
+            api_key=key,
+            timeout=float(self.timeout),
+            max_retries=self.retries,
+            http_client=DefaultHttpxClient(follow_redirects=False),  # texts go to this address only
         )
+        # The environment's OPENAI_ORG_ID and OPENAI_PROJECT_ID are nobody else's business.
+        client.organization = client.project = None
         return Connection(self, client, urlsplit(address).hostname or "", key)
 
 
@@ -188,6 +194,11 @@ class Connection:
             raise BadArgument("key_name", name, wanted, "Put a valid key there.") from None
         except openai.APIStatusError as error:
             told = self._shown(error)
+            if 300 <= error.status_code < 400:
+                wanted = f"it sends elsewhere ({error.status_code}), and texts go to no other place"
+                raise BadArgument(
+                    "base_url", self.host, wanted, "Give the final address."
+                ) from None
             if error.status_code in (400, 404, 413, 422):
                 wanted = f"{self.host} refuses the prompt ({told})"
                 mend = "Check the model's name, or try a smaller batch."
