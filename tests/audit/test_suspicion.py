@@ -214,6 +214,18 @@ def test_hidden_labels_rank_signals_as_the_truth_does():
     assert table[names[0]] > table[names[1]] > table[names[2]]
 
 
+def test_hidden_labels_are_a_free_sample():
+    candidates, collection, guides, _ = world()
+    found = hide(candidates, collection, guides=guides)
+    number = found.number("toy.neighbour")
+    chosen = choose_margin(found.sample(), number, recall=0.6)
+    dropped = number[:, 0] >= chosen["threshold"]
+    assert chosen["recall"] == pytest.approx(dropped[found.hidden].mean())
+    assert chosen["precision"] == pytest.approx(found.hidden[dropped].mean())
+    with pytest.raises(BadArgument, match=r"`name` is 'toy\.neighbor'"):
+        found.number("toy.neighbor")
+
+
 def test_only_labels_are_hidden_with_their_whole_query():
     candidates, collection, guides, _ = world(1)
     found = hide(candidates, collection, guides=guides)

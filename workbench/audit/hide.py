@@ -25,13 +25,15 @@ from workbench.audit.evidence import (
 )
 from workbench.audit.words import Words
 from workbench.data.known import KnownPositives
-from workbench.errors import BadArgument, check_count
+from workbench.errors import BadArgument, check_choice, check_count
 from workbench.mine.facts import Unit, check_ids
 from workbench.mine.named import Scores
 from workbench.types import Candidates, Collection, Ids, Ints, LossStore
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from workbench.audit.margin import JudgedSample
 
 ROUNDS, FOLDS, QUERIES = 3, 5, 5000
 """How often one label of every query is hidden; folds of whole queries; queries at most."""
@@ -63,6 +65,40 @@ class Hidden:
     alone: bool
     lost: float
     view: NDArray[np.bool_]
+
+    def sample(self) -> JudgedSample:
+        """The hidden labels as judgments: a free test of any threshold on `number`.
+
+        Recall is what it looks like. Precision is a lower bound: candidates that nobody labelled
+        count as negatives, and per query only one label is hidden.
+
+        Example:
+            >>> from workbench.audit import choose_margin
+            >>> from workbench.audit.toys import toy_audit
+            >>> candidates, collection, guides, truth = toy_audit()
+            >>> found = hide(candidates, collection, guides=guides)
+            >>> chosen = choose_margin(found.sample(), found.number("toy.company"), recall=0.8)
+            >>> bool(chosen["recall"] >= 0.8 and chosen["dropped"] < 0.3)
+            True
+        """
+        from workbench.audit.margin import JudgedSample
+
+        count = len(self.hidden)
+        return JudgedSample(
+            rows=np.arange(count),
+            columns=np.zeros(count, dtype=np.int64),
+            positive=self.hidden,
+            weight=np.ones(count),
+        )
+
+    def number(self, name: str) -> NDArray[np.float32]:
+        """(pair, 1) one signal, as `margin_curve` and `choose_margin` want it.
+
+        Raises:
+            BadArgument: there is none of this name.
+        """
+        check_choice("name", name, [str(one) for one in self.names])
+        return self.values[:, [self.names.tolist().index(name)]]
 
     def frame(self) -> pd.DataFrame:
         """Average precision and AUC with which each signal alone finds what was hidden.
