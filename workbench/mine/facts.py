@@ -217,8 +217,7 @@ class ListFacts:
         from workbench.scores import Cells
 
         docs = self.candidates.docs[rows]
-        there = np.maximum(docs, 0)
-        gathered = cache(lambda: self.doc_units(there))
+        gathered = cache(lambda: self._gathered(docs))
         positives = cache(lambda: self._positives(rows))
         made: dict[str, Callable[[], NDArray[Any]]] = {
             "score": lambda: self.candidates.scores[rows],
@@ -240,6 +239,15 @@ class ListFacts:
 
         facts = {name: tensor(make) for name, make in made.items()}
         return Cells((docs.shape[0], docs.shape[1]), {**facts})
+
+    def _gathered(self, docs: Ints) -> Floats:
+        """(query, rank, dim) vectors of the documents; nothing is read for rows without any."""
+        filled = np.flatnonzero((docs >= 0).any(axis=1))
+        if len(filled) == len(docs):
+            return self.doc_units(np.maximum(docs, 0))
+        units = np.zeros((*docs.shape, self.doc_units.values.shape[1]), dtype=np.float32)
+        units[filled] = self.doc_units(np.maximum(docs[filled], 0))
+        return units
 
     def _graph(self) -> KnownPositives:
         if self.known is None and self.collection is not None:
