@@ -25,6 +25,9 @@ hypothesis.settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
     hypothesis.settings.load_profile("ci")
 
+# Fixtures are no examples, and two files of one name would get in each other's way as doctests.
+collect_ignore_glob = ["conftest.py", "*/conftest.py"]
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
