@@ -141,18 +141,18 @@ def test_everything_wrong_in_a_file_of_qrels_is_said_at_once(tmp_path):
     with pytest.raises(BadData) as caught:
         from_trec(path)
     assert caught.value.problems == [
-        "line 2: 3 columns; query 0 document grade are 4",
-        "line 4: 'q' and 'd' were already judged 1",
-        "line 5: grade 'high' is not a number",
+        "qrels line 2: 3 columns; query 0 document grade are 4",
+        "qrels line 4: 'q' and 'd' were already judged 1",
+        "qrels line 5: grade 'high' is not a number",
         "qrels line 6: byte 0xff at column 5 is not UTF-8",
-        "line 7: grade 'nan' is not finite",
+        "qrels line 7: grade 'nan' is not finite",
     ]
     path.write_text("query-id\tcorpus-id\tscore\nq\td\nq\t\t1\nq\td\t2\n\nq\te\t-1\r\n")
     with pytest.raises(BadData) as caught:
         from_beir(path)
     assert caught.value.problems == [
-        "line 2: 2 columns; the header has 3",
-        "line 3: `document id` is empty",
+        "qrels line 2: 2 columns; the header has 3",
+        "qrels line 3: `document id` is empty",
     ]
     path.write_text("score\tquery-id\tcorpus-id\n2\tq\td\n-1\tq\te\r\n")
     assert from_beir(path).newest() == {("q", "d"): "positive", ("q", "e"): "negative"}

@@ -501,7 +501,16 @@ def test_counts_over_rounds_and_what_is_not_judged(tmp_path):
     first = draw(start, 60)
     said = toy_verdicts(first.pairs(), candidates, truth)
     second = draw(start.judged(said), 60, seed=1)
-    assert second.before == int((said.labels == "positive").sum())
+    assert sorted(second.earlier()) == sorted(first.pairs())
+    answers = toy_verdicts(second.pairs(), candidates, truth)
+    everything = toy_verdicts([*first.pairs(), *second.pairs()], candidates, truth)
+    early = int((said.labels == "positive").sum())
+    counted = false_negatives(second, everything).count - early
+    changed = [(*pair, "negative") for pair in first.pairs()]
+    rows = zip(answers.query_ids, answers.doc_ids, answers.labels, strict=True)
+    revised = Verdicts.of([*changed, *rows], judge="me")  # a judge thinks again
+    assert early > 0
+    assert false_negatives(second, revised).count == pytest.approx(counted)
     assert not set(first.pairs()) & set(second.pairs())
     both = toy_verdicts([*first.pairs(), *second.pairs()], candidates, truth)
     found = false_negatives([first, second], both)

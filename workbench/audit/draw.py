@@ -52,7 +52,6 @@ class Draw:
         strata: (draw,) stratum of each.
         sizes: (stratum,) candidates there were to draw from.
         expected: (stratum,) the model's mean probability.
-        before: positives judged before, which the count takes as they are.
         population: candidates in all.
         earlier_query_ids: (earlier,) pairs of the population judged before, not drawn from.
         earlier_doc_ids: (earlier,).
@@ -66,7 +65,6 @@ class Draw:
     strata: Ints
     sizes: Ints
     expected: NDArray[np.float64]
-    before: int
     population: int
     earlier_query_ids: Ids
     earlier_doc_ids: Ids
@@ -152,29 +150,24 @@ def draw(suspicion: Suspicion, n: int, *, how: str = "balanced", seed: int = 0) 
     if how == "top":
         taken = np.argsort(-probability, kind="stable")[:n]
         strata, sizes = np.zeros(n, dtype=np.int64), np.zeros(0, dtype=np.int64)
+        expected = np.zeros(0)
     else:
         count = 1 if how == "random" else max(1, min(STRATA, n // EACH))
         stratum = _strata(probability, count)
-        sizes = np.bincount(stratum)
+        sizes = np.bincount(stratum).astype(np.int64)
+        expected = np.bincount(stratum, probability) / sizes  # none is empty
         taken = rng.permutation(_spread(stratum, sizes, queries, n, rng))
         strata = stratum[taken]
     places = left[taken]
     rows, columns = np.divmod(places, suspicion.candidates.docs.shape[1])
     found = suspicion.candidates
     known = np.nonzero(population & (suspicion.verdict != 0))
-    whole = max(1, len(sizes))
-    expected = (
-        np.bincount(stratum, probability, minlength=whole) / np.maximum(sizes, 1)
-        if how != "top"
-        else np.zeros(0)
-    )
     return Draw(
         query_ids=found.query_ids[rows],
         doc_ids=found.doc_ids[found.docs[rows, columns]],
         strata=strata,
-        sizes=sizes.astype(np.int64),
+        sizes=sizes,
         expected=expected,
-        before=int(((suspicion.verdict > 0) & population).sum()),
         population=int(population.sum()),
         earlier_query_ids=found.query_ids[known[0]],
         earlier_doc_ids=found.doc_ids[found.docs[known]],
@@ -296,7 +289,7 @@ def false_negatives(
     distribution in the place of the normal one, which fails where a stratum holds few positives.
 
     Breaks when: "unsure" and "skip" are said of positives more often than of negatives; judges err
-    (`judge_error` corrects a known error).
+    (`rogan_gladen` and `prediction_powered` take out a known error).
     """
     listed = [draws] if isinstance(draws, Draw) else list(draws)
     check_number("level", level, above=0, at_most=0.9999, mend="Try 0.95.")
@@ -321,9 +314,10 @@ def false_negatives(
         said = np.array([VALUE.get(str(label), np.nan) for label in labels])
         told = ~np.isnan(said)
         if told.any():
+            before = sum(newest.get(pair) == "positive" for pair in one.earlier())
             point, simulated = _totals(one, said, told, rng)
-            totals.append(simulated)
-            points.append(point)
+            totals.append(before + simulated)
+            points.append(before + point)
             weights.append(int(told.sum()))
     if not totals:
         raise BadArgument("verdicts", verdicts, "none is about these draws", "Judge some first.")
@@ -354,7 +348,7 @@ def _certain(draws: Sequence[Draw], newest: dict[tuple[str, str], str]) -> tuple
 def _totals(
     one: Draw, said: NDArray[np.float64], told: NDArray[np.bool_], rng: np.random.Generator
 ) -> tuple[float, NDArray[np.float64]]:
-    """(estimate, (2, simulation) positives: of strata with one found, and of all)."""
+    """(estimate, (2, simulation) positives drawn from: in strata with one found, and in all)."""
     count = len(one.sizes)
     judged = np.bincount(one.strata[told], minlength=count)
     positive = np.bincount(one.strata[told], said[told], minlength=count)
@@ -363,6 +357,6 @@ def _totals(
     share = rng.beta(more[0] + positive, more[1] + judged - positive, (SIMULATED, count))
     rest = rng.binomial(np.maximum(one.sizes - judged, 0), share)
     ends = np.stack([(rest * (positive > 0)).sum(axis=1), rest.sum(axis=1)])
-    total: NDArray[np.float64] = one.before + positive.sum() + ends.astype(np.float64)
+    total: NDArray[np.float64] = positive.sum() + ends.astype(np.float64)
     seen = np.where(judged > 0, positive / np.maximum(judged, 1), mean)
-    return one.before + float((one.sizes * seen).sum()), total
+    return float((one.sizes * seen).sum()), total

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from workbench import files
 from workbench.audit.words import Words, shared_answers
-from workbench.data.known import KnownPositives
 from workbench.errors import BadArgument, BadData
 from workbench.mine import with_partners
 from workbench.mine.facts import ListFacts, check_ids, check_vectors
@@ -149,7 +148,6 @@ def evidence(
     guides: Guides,
     scores: Scores | None = None,
     losses: LossStore | None = None,
-    known: KnownPositives | None = None,
     lexical: bool = True,
     words: Words | None = None,
 ) -> Evidence:
@@ -177,7 +175,6 @@ def evidence(
         guides: name -> vectors of frozen models, and of the student if one likes.
         scores: name -> further scores (a cross-encoder's), see `mine.apply_rules`.
         losses: what every labelled pair cost in each epoch.
-        known: the known-positive graph; None = that of the collection.
         lexical: with BM25 and copies, by words.
         words: those of the collection, if they are there already.
 
@@ -215,7 +212,7 @@ def evidence(
     if lexical and words is None:
         words = Words.of(collection)
     return signals(
-        candidates, collection, guides=guides, scores=scores, losses=losses, known=known,
+        candidates, collection, guides=guides, scores=scores, losses=losses,
         words=words if lexical else None,
     )  # fmt: skip
 
@@ -227,16 +224,14 @@ def signals(
     guides: Guides,
     scores: Scores | None,
     losses: LossStore | None,
-    known: KnownPositives | None,
     words: Words | None,
 ) -> Evidence:
     """`evidence` of what has been checked, with words that are there already."""
     there = candidates.docs >= 0
     queries, docs = np.nonzero(there)[0], candidates.docs[there]
-    graph = KnownPositives.of(collection) if known is None else known
     columns: dict[str, Floats] = {}
     for name, guide in guides.items():
-        columns |= _guide_signals(name, guide, candidates, collection, graph)
+        columns |= _guide_signals(name, guide, candidates, collection)
     if words is not None:
         columns["bm25"] = words.bm25(queries, docs)
         columns["bm25.outlier"] = _outlier(columns["bm25"], queries)
@@ -244,7 +239,7 @@ def signals(
     columns["shared_answers"] = shared_answers(collection)(queries, docs)
     if scores:
         wanted = [*scores, *(f"{name}_positive" for name in scores)]
-        cells = _cells(candidates, collection, None, graph, scores, wanted)
+        cells = _cells(candidates, collection, None, scores, wanted)
         for name in scores:
             columns[name] = cells[name]
             columns[f"{name}.margin"] = cells[name] - cells[f"{name}_positive"][queries]
@@ -261,13 +256,12 @@ def _guide_signals(
     guide: tuple[Vectors, Vectors],
     candidates: Candidates,
     collection: Collection,
-    graph: KnownPositives,
 ) -> dict[str, Floats]:
     queries = np.nonzero(candidates.docs >= 0)[0]
     wanted = ["guide", "guide_positive", "neighbour"]
-    alone = _cells(candidates, collection, guide, graph, None, wanted)
+    alone = _cells(candidates, collection, guide, None, wanted)
     company = with_partners(collection, guide, rounds=ROUNDS)
-    joined = _cells(candidates, collection, company, graph, None, ["guide", "neighbour"])
+    joined = _cells(candidates, collection, company, None, ["guide", "neighbour"])
     return {
         name: alone["guide"],
         f"{name}.margin": alone["guide"] - alone["guide_positive"][queries],
@@ -284,13 +278,12 @@ def _cells(
     candidates: Candidates,
     collection: Collection,
     guide: tuple[Vectors, Vectors] | None,
-    graph: KnownPositives,
     scores: Scores | None,
     wanted: list[str],
 ) -> dict[str, Floats]:
     """Facts by name: (pair,), or (query,) for those of the positive."""
     source = ListFacts(
-        candidates, collection=collection, guide=guide, known=graph, verdicts=None, scores=scores
+        candidates, collection=collection, guide=guide, known=None, verdicts=None, scores=scores
     )
     there = candidates.docs >= 0
     parts: dict[str, list[Floats]] = {name: [] for name in wanted}

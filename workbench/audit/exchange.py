@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
+from workbench.data.beir import QRELS, judgment_lines
 from workbench.data.check import Problems, existing_file, grade_of, id_problem, lines_of, nearest
 from workbench.errors import BadArgument, BadData
 from workbench.files import atomic_file
 from workbench.types import LABELS, Verdicts, check_verdicts
 
 _columns = ("query_id", "doc_id", "label", "judge")
-_header = ("query-id", "corpus-id", "score")
 _mend = "Mend these lines, or leave them out, and read again."
 
 
@@ -127,11 +127,11 @@ def from_trec(path: str | Path, *, judge: str = "qrels") -> Verdicts:
     found: dict[tuple[str, str], float] = {}
     file = existing_file("path", path, "Check the spelling.")
     for number, line in lines_of(file, problems):
-        values = line.split()
+        where, values = f"{file.name} line {number}", line.split()
         if len(values) == 4:
-            _enter(found, (values[0], values[2]), values[3], f"line {number}", problems)
+            _enter(found, (values[0], values[2]), values[3], where, problems)
         elif values:
-            problems.add(f"line {number}", f"{len(values)} columns; query 0 document grade are 4")
+            problems.add(where, f"{len(values)} columns; query 0 document grade are 4")
     return _read(found, problems, judge)
 
 
@@ -154,7 +154,7 @@ def to_beir(path: str | Path, verdicts: Verdicts) -> Path:
 
     Source: Thakur et al., 2021 (the layout).
     """
-    start = "\t".join(_header) + "\n"
+    start = "\t".join(QRELS) + "\n"
     return _write(path, verdicts, start=start, line="{}\t{}\t{}\n", refuse=id_problem)
 
 
@@ -171,25 +171,9 @@ def from_beir(path: str | Path, *, judge: str = "qrels") -> Verdicts:
     """
     problems = Problems(str(path), _mend)
     found: dict[tuple[str, str], float] = {}
-    order: list[int] = []
     file = existing_file("path", path, "Check the spelling.")
-    for number, line in lines_of(file, problems):
-        where = f"line {number}"
-        values = [value.strip() for value in line.split("\t")]
-        if not order:
-            missing = [name for name in _header if name not in values]
-            if missing:
-                wanted = "the header must be query-id, corpus-id, score, with tabs between"
-                problems.add(where, f"{wanted}: no {missing[0]!r}, {nearest(missing[0], values)}")
-                break
-            order = [values.index(name) for name in _header]
-        elif len(values) > max(order):
-            query, doc, score = (values[place] for place in order)
-            _enter(found, (query, doc), score, where, problems)
-        elif line.strip():
-            problems.add(where, f"{len(values)} columns; the header has {max(order) + 1}")
-    if not order and not problems.found:
-        problems.add("", "it is empty; not even the header query-id, corpus-id, score is there")
+    for where, query, doc, score in judgment_lines(file, problems):
+        _enter(found, (query, doc), score, where, problems)
     return _read(found, problems, judge)
 
 

@@ -208,7 +208,7 @@ def hide(
         whole[some] = np.where(near, docs, -1)
         lists = _unlabelled(_only(with_column(candidates, whole), some), rest)
         found = signals(
-            lists, rest, guides=guides, scores=scores, known=None, words=words,
+            lists, rest, guides=guides, scores=scores, words=words,
             losses=None if losses is None else LossStore(values=losses.values[kept]),
         )  # fmt: skip
         owners, columns = np.nonzero(lists.docs >= 0)

@@ -238,7 +238,8 @@ def suspicion(
             the student's own among them.
         scores: name -> further scores of pairs, a cross-encoder's for instance.
         losses: what every labelled pair cost in training.
-        known: the known-positive graph; None = that of the collection.
+        known: the known-positive graph, whose pairs are positives for certain; None = that of the
+            collection.
         verdicts: what people said.
         model: "logistic" or "boosting", for judgments.
         seed: of what is hidden, of folds.
@@ -268,9 +269,8 @@ def suspicion(
     check_guides(guides, collection)
     words = Words.of(collection)
     signals = evidence(
-        candidates, collection, guides=guides, scores=scores, losses=losses, known=known,
-        words=words,
-    )  # fmt: skip
+        candidates, collection, guides=guides, scores=scores, losses=losses, words=words
+    )
     there = candidates.docs >= 0
     graph = KnownPositives.of(collection) if known is None else known
     already = graph.paired(np.arange(len(there)), candidates.docs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from workbench.errors import BadArgument
 from workbench.files import atomic_folder
 from workbench.types import Collection
 
-_columns = ("query-id", "corpus-id", "score")
+QRELS = ("query-id", "corpus-id", "score")
 _mend = "Mend these lines, or leave them out, and read again."
 
 
@@ -130,7 +131,7 @@ def write_beir(collection: Collection, folder: str | Path, *, split: str = "test
         with (temporary / "qrels" / f"{split}.tsv").open(
             "w", encoding="utf-8", newline="\n"
         ) as out:
-            out.write("\t".join(_columns) + "\n")
+            out.write("\t".join(QRELS) + "\n")
             for query, doc, grade in places:
                 shown_ids = f"{collection.query_ids[query]}\t{collection.doc_ids[doc]}"
                 out.write(f"{shown_ids}\t{float(grade):.9g}\n")
@@ -208,30 +209,43 @@ def _source_of(
     return str(value)
 
 
+def judgment_lines(path: Path, problems: Problems) -> Iterator[tuple[str, str, str, str]]:
+    """(place, query id, document id, score) of every line of a qrels table, the header checked.
+
+    Args:
+        path: a tsv file with a header: query-id, corpus-id, score.
+        problems: where a missing header and short lines are noted.
+    """
+    order: list[int] = []
+    for number, line in lines_of(path, problems):
+        where = f"{path.name} line {number}"
+        values = [value.strip() for value in line.split("\t")]
+        if not order:
+            missing = [column for column in QRELS if column not in values]
+            if missing:
+                wanted = "the header must be query-id, corpus-id, score, with tabs between"
+                problems.add(where, f"{wanted}: no {missing[0]!r}, {nearest(missing[0], values)}")
+                return
+            order = [values.index(column) for column in QRELS]
+        elif len(values) > max(order):
+            query, doc, score = (values[place] for place in order)
+            yield where, query, doc, score
+        elif line.strip():
+            problems.add(where, f"{len(values)} columns; the header has {max(order) + 1}")
+    if not order and not problems.found:
+        told = "it is empty; not even the header query-id, corpus-id, score is there"
+        problems.add(path.name, told)
+
+
 def _read_qrels(
     path: Path, problems: Problems, queries: _Side, corpus: _Side
 ) -> dict[tuple[str, str], float]:
     cells: dict[tuple[str, str], float] = {}
-    order: list[int] | None = None
-    for number, line in lines_of(path, problems):
-        where = f"{path.name} line {number}"
-        values = [value.strip() for value in line.split("\t")]
-        if order is None:
-            missing = [column for column in _columns if column not in values]
-            if missing:
-                wanted = "the header must be query-id, corpus-id, score, with tabs between"
-                problems.add(where, f"{wanted}: no {missing[0]!r}, {nearest(missing[0], values)}")
-                return cells
-            order = [values.index(column) for column in _columns]
-        elif line.strip():
-            if len(values) <= max(order):
-                problems.add(where, f"{len(values)} columns; the header has {max(order) + 1}")
-                continue
-            query, doc, score = (values[place] for place in order)
-            _read_judgment(cells, (query, doc), score, where, problems)
-            for label, side, column in ((query, queries, "query-id"), (doc, corpus, "corpus-id")):
-                if label not in side.lines:
-                    problems.add(where, f"{column} {label!r} is not in {side.path.name}")
+    for where, query, doc, score in judgment_lines(path, problems):
+        _read_judgment(cells, (query, doc), score, where, problems)
+        for label, side, column in ((query, queries, "query-id"), (doc, corpus, "corpus-id")):
+            if label not in side.lines:
+                problems.add(where, f"{column} {label!r} is not in {side.path.name}")
     return cells
 
 
