@@ -135,30 +135,39 @@ def table(name):
     return lines, figures, (world, found, truth, filtered)
 
 
-def consequence(world, found, truth, filtered, *, seeds):
-    """The encoder trained with the two best-ranked negatives that each rule leaves."""
-    from dataclasses import replace
+def trained(world, lists, *, seeds, epochs=None):
+    """Name -> (seed, query) metric of the encoder trained with each list's best negatives.
 
+    `lists` is name -> candidates with weights; None trains without mined negatives.
+    """
     from workbench import arms
     from workbench.losses import InfoNCE
     from workbench.train import Contrast, Hard, InBatch, Knowledge
 
-    contrast = Contrast(
-        loss=InfoNCE(temperature=TEMPERATURE), candidates=[InBatch("ap"), Hard(HARD)]
-    )
-    knowledge = Knowledge.of(world.given)
-    lists = {"plain": found, "oracle": replace(found, weight=found.weight * ~truth), **filtered}
-    every = {key: arms.Arm(contrast, knowledge=knowledge, mined=one) for key, one in lists.items()}
-    in_batch = Contrast(loss=InfoNCE(temperature=TEMPERATURE))
-    every["no mined negatives"] = arms.Arm(in_batch, knowledge=knowledge)
+    loss, knowledge = InfoNCE(temperature=TEMPERATURE), Knowledge.of(world.given)
+    mined_too = Contrast(loss=loss, candidates=[InBatch("ap"), Hard(HARD)])
+    every = {
+        key: arms.Arm(Contrast(loss=loss), knowledge=knowledge)
+        if one is None
+        else arms.Arm(mined_too, knowledge=knowledge, mined=one)
+        for key, one in lists.items()
+    }
     result = arms.compare(
-        world.given, world.test, every, seeds=seeds, epochs=world.epochs, dim=DIM,
+        world.given, world.test, every, seeds=seeds, epochs=epochs or world.epochs, dim=DIM,
         batch_size=world.batch_size, metric=world.metric, progress=False,
     )  # fmt: skip
-    values = {
+    return {
         key: np.stack([card.values[world.metric] for card in cards])
         for key, cards in result.runs.items()
     }
+
+
+def consequence(world, found, truth, filtered, *, seeds):
+    """The encoder trained with the two best-ranked negatives that each rule leaves."""
+    from dataclasses import replace
+
+    lists = {"plain": found, "oracle": replace(found, weight=found.weight * ~truth), **filtered}
+    values = trained(world, {**lists, "no mined negatives": None}, seeds=seeds)
     lines = [
         f"trained on {HARD} negatives per query, {len(world.given.pairs):,} pairs, "
         f"{world.epochs} epochs, seeds 0 to {seeds - 1}",

@@ -27,7 +27,7 @@ os.environ["CUDA_VISIBLE_DEVICES"] = ""
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 import numpy as np
 from headroom import DIM, ROOT, SHARED, TEMPERATURE, share
-from hidden import DEPTH, HARD, WORLDS
+from hidden import DEPTH, HARD, WORLDS, trained
 
 FIRST, SECOND, SEEDS, DRAWS = 50, 200, 5, 100
 MARGIN = "minilm.margin"
@@ -54,22 +54,12 @@ def mined(name):
 
 
 def copied():
-    """Functions of transformers, half of them copied within it; one label each, copies hidden."""
-    from dataclasses import replace
+    """`data.copied_functions`: one label each, copies hidden."""
     from types import SimpleNamespace
 
-    from workbench.data import python_functions, small_collections
-    from workbench.data.sets import take
+    from workbench.data import copied_functions, small_collections
 
-    whole = python_functions(["transformers"], folder=ROOT / "data")
-    _, group = np.unique(whole.doc_groups, return_inverse=True)
-    size, rng = np.bincount(group)[group], np.random.default_rng(0)
-    several = np.flatnonzero((size > 1) & (size <= 8))
-    several = several[np.argsort(group[several], kind="stable")][:450]
-    rows = np.sort(np.r_[several, rng.permutation(np.flatnonzero(size == 1))[:450]])
-    every = take(whole, queries=rows, docs=rows, name=COPIED, recipe=whole.recipe)
-    order = np.arange(len(rows))
-    given = replace(every, query_groups=order, doc_groups=order)
+    given, every = copied_functions(folder=ROOT / "data")
     _, test = small_collections(folder=ROOT / "data")
     return SimpleNamespace(
         given=given, truth=every, test=test, max_tokens=48, batch_size=128, epochs=4,
@@ -211,40 +201,24 @@ def training(name, parts, stages, *, seeds, epochs):
     """The encoder trained with the two best-ranked negatives that each leaves."""
     from dataclasses import replace
 
-    from workbench import arms, mine
-    from workbench.losses import InfoNCE
+    from workbench import mine
     from workbench.rules import Guide, Scored
-    from workbench.train import Contrast, Hard, InBatch, Knowledge
 
     world, found, guides, truth = parts
-    guide = guides["minilm"]
-    contrast = Contrast(
-        loss=InfoNCE(temperature=TEMPERATURE), candidates=[InBatch("ap"), Hard(HARD)]
-    )
 
-    def ruled(one):
-        rule, scores = Scored(fact="suspicion", at_most=DROP), {"suspicion": one.table()}
-        return mine.apply_rules(found, [rule], collection=world.given, scores=scores)
+    def ruled(rule, **given):
+        return mine.apply_rules(found, [rule], collection=world.given, **given)
 
-    knowledge = Knowledge.of(world.given)
     fixed = {
         "plain": found,
         "oracle": replace(found, weight=found.weight * ~truth),
-        "gist": mine.apply_rules(found, [Guide()], collection=world.given, guide=guide),
-        "suspicion, 0": ruled(stages[0][0]),
-        "suspicion, 50": ruled(stages[FIRST][0]),
-        "suspicion, 200": ruled(stages[SECOND][0]),
+        "gist": ruled(Guide(), guide=guides["minilm"]),
     }
-    result = arms.compare(
-        world.given, world.test,
-        {key: arms.Arm(contrast, knowledge=knowledge, mined=one) for key, one in fixed.items()},
-        seeds=seeds, epochs=epochs or world.epochs, dim=DIM, batch_size=world.batch_size,
-        metric=world.metric, progress=False,
-    )  # fmt: skip
-    values = {
-        key: np.stack([card.values[world.metric] for card in cards])
-        for key, cards in result.runs.items()
-    }
+    for wanted in (0, FIRST, SECOND):
+        fixed[f"suspicion, {wanted}"] = ruled(
+            Scored(fact="suspicion", at_most=DROP), scores={"suspicion": stages[wanted][0].table()}
+        )
+    values = trained(world, fixed, seeds=seeds, epochs=epochs)
     lines = [
         f"{name}, trained on {HARD} negatives per query, {len(world.given.pairs):,} pairs, "
         f"{epochs or world.epochs} epochs, seeds 0 to {seeds - 1}",
@@ -268,7 +242,7 @@ def training(name, parts, stages, *, seeds, epochs):
     return lines, figures
 
 
-def one(name, trained, quick):
+def one(name, train, quick):
     """(lines, figures) of one collection."""
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
@@ -276,7 +250,7 @@ def one(name, trained, quick):
     parts = mined(name)
     lines, figures, stages = detection(name, parts, seeds)
     more = [coverage(name, parts, stages[0][0], draws)]
-    if trained:
+    if train:
         more.append(training(name, parts, stages, seeds=seeds, epochs=1 if quick else None))
     for some, numbers in more:
         lines += ["", *some]
@@ -296,8 +270,8 @@ def main() -> None:
     context = multiprocessing.get_context("spawn")
     figures = {}
     with ProcessPoolExecutor(min(2, len(names)), mp_context=context) as pool:
-        trained = [name in TRAINED or not there for name in names]
-        found = [pool.submit(one, *row, options.quick) for row in zip(names, trained, strict=True)]
+        train = [name in TRAINED or not there for name in names]
+        found = [pool.submit(one, *row, options.quick) for row in zip(names, train, strict=True)]
         for lines, some in (part.result() for part in found):
             print("\n" + "\n".join(lines), flush=True)
             figures |= some

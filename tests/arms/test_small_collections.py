@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, requires
 import numpy as np
 import pytest
 
-from workbench.data import KnownPositives, small, small_collections
+from workbench.data import KnownPositives, copied_functions, small, small_collections
 from workbench.errors import BadArgument
 
 
@@ -32,6 +32,24 @@ def test_sides_share_nothing_and_training_keeps_its_duplicates(tmp_path, smaller
     assert again.fingerprint == train.fingerprint
     other, _ = small_collections(pairs=300, test_queries=100, seed=1, folder=tmp_path)
     assert other.fingerprint != train.fingerprint
+
+
+def test_copies_are_false_negatives_of_the_raw_rows_only(tmp_path):
+    given, truth = copied_functions("accelerate", copied=30, others=40, folder=tmp_path)
+    assert given.doc_texts == truth.doc_texts
+    assert given.query_texts == truth.query_texts
+    rows = np.arange(len(given.queries))
+    assert 40 < len(rows) <= 70
+    assert (KnownPositives.of(given).block(rows, rows) == np.eye(len(rows), dtype=bool)).all()
+    answers = KnownPositives.of(truth).block(rows, rows).sum(axis=1)
+    assert 2 <= (answers > 1).sum() <= 30 + 40
+    sizes = np.unique(truth.doc_groups, return_counts=True)[1]
+    assert sizes.max() <= small.MOST_COPIES
+    other, _ = copied_functions("accelerate", copied=30, others=40, seed=1, folder=tmp_path)
+    assert other.fingerprint != given.fingerprint
+    for name in ("copied", "others"):
+        with pytest.raises(BadArgument, match=rf"`{name}` is 0"):
+            copied_functions("accelerate", **{name: 0}, folder=tmp_path)
 
 
 def test_what_it_names_is_installed_wherever_the_workbench_is():

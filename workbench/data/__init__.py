@@ -7,7 +7,7 @@ from workbench.data.planted import PlantedWorld, planted_world
 from workbench.data.python_functions import python_functions
 from workbench.data.rows import from_frame, from_rows
 from workbench.data.sets import sample
-from workbench.data.small import small_collections
+from workbench.data.small import copied_functions, small_collections
 from workbench.data.split import split
 from workbench.data.tables import read_dataset, read_pairs, write_pairs
 
@@ -15,6 +15,7 @@ __all__ = [
     "KnownPositives",
     "PlantedWorld",
     "collapse",
+    "copied_functions",
     "exact_duplicates",
     "from_frame",
     "from_rows",
