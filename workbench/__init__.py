@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 _rooms = (
     *("arms", "audit", "cluster", "data", "encode", "errors", "evaluate", "losses", "mine"),
     *("nn", "registry", "report", "rules", "sample", "scores", "sweep", "train", "types"),
+    "widgets",
 )
 _names = {
     "BadArgument": "errors",
@@ -25,6 +26,13 @@ _names = {
     "Vectors": "types",
     "Verdicts": "types",
     "check_loss": "train",
+    "board": "widgets",
+    "hardness_explorer": "widgets",
+    "inspect": "widgets",
+    "map": "widgets",
+    "microscope": "widgets",
+    "monitor": "widgets",
+    "side_by_side": "widgets",
 }
 
 __all__ = [*_rooms, *_names]

@@ -22,6 +22,7 @@ PAGES = (
     "sample",
     "train",
     "evaluate",
+    "widgets",
     "run",
 )
 TEXTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]

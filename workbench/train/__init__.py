@@ -2,6 +2,7 @@
 
 from workbench.train.candidates import Bank, Hard, InBatch, Mixed, Queue, Shared
 from workbench.train.contrast import Contrast
+from workbench.train.control import Background, Control, background
 from workbench.train.doctor import Diagnosis, check_loss
 from workbench.train.explain import Explanation, explain
 from workbench.train.facts import Columns, Embedded, Knowledge
@@ -15,9 +16,11 @@ from workbench.train.step import NonFiniteLoss
 
 __all__ = [
     "Account",
+    "Background",
     "Bank",
     "Columns",
     "Contrast",
+    "Control",
     "Diagnosis",
     "Embedded",
     "Explanation",
@@ -32,6 +35,7 @@ __all__ = [
     "Refresh",
     "Run",
     "Shared",
+    "background",
     "check_loss",
     "explain",
     "fit",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import nullcontext
@@ -11,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from workbench import files
 from workbench.encode import Encoder
 from workbench.errors import BadArgument
-from workbench.train import checkpoint
+from workbench.train import average, checkpoint
 from workbench.train.contrast import Contrast
+from workbench.train.control import Control
 from workbench.train.embed import seeded
 from workbench.train.explain import Explanation, explain
 from workbench.train.facts import Knowledge
@@ -25,9 +24,10 @@ from workbench.train.history import History, Row
 from workbench.train.interrupt import deferred_interrupt
 from workbench.train.memory import Memory
 from workbench.train.parts import Refreshable, Sampler, accelerator, check_parts
+from workbench.train.progress import bar
 from workbench.train.recipe import Recipe
 from workbench.train.refresh import Refresh, Refresher
-from workbench.train.rows import Account
+from workbench.train.rows import Account, told_of
 from workbench.train.step import NonFiniteLoss, Stepper
 from workbench.types import Batch, Candidates, Collection
 
@@ -35,7 +35,8 @@ from workbench.types import Batch, Candidates, Collection
 class Run:
     """A training run: iterate it (`for` or `async for`), break, look, iterate on.
 
-    Made by `fit`. Attributes: `encoder` (being trained), `history`, `step` (steps done), `total`.
+    Made by `fit`. Attributes: `encoder` (being trained), `history`, `step` (steps done), `total`,
+    `control` (pause, stop and checkpoint it from elsewhere).
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class Run:
         self.contrast, self.knowledge, self.recipe = contrast, knowledge, recipe
         self.folder, self.save_every, self.keep = folder, save_every, keep
         self.evaluate, self.evaluate_every = evaluate, evaluate_every
-        self.accelerator = accelerator()
+        self.accelerator, self.control = accelerator(), Control()
         self.history = History(folder / "history.jsonl" if folder and self._is_main else None)
         self.step, self.best, self.best_step = 0, float("-inf"), None  # type: int, float, int | None
         self._epoch_batches: tuple[int, list[Batch]] = (-1, [])
@@ -75,7 +76,7 @@ class Run:
         decayed = [{"params": matrices, "weight_decay": recipe.weight_decay}]
         groups = decayed + ([{"params": vectors, "weight_decay": 0.0}] if vectors else [])
         self.optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
-        self.ema = self._weights() if recipe.ema else None
+        self.ema = average.trained(encoder) if recipe.ema else None
         self.memory = Memory(contrast, encoder)
         self._stepper = Stepper(
             model=self.accelerator.prepare(encoder),
@@ -93,41 +94,37 @@ class Run:
     # -- what a notebook calls ---------------------------------------------------------------
 
     def __iter__(self) -> Run:
+        self.control.renew()
         return self
 
     def __next__(self) -> Row:
         """Train one step; an interrupt waits for its end, so the state is always whole."""
-        if self.step >= self.total:
+        if self.step >= self.total or not self.control.wait(self.save):
             raise StopIteration
-        epoch, place = self._position
-        told = self.refresher.before(self.step, epoch=epoch, place=place) if self.refresher else {}
-        with deferred_interrupt() as interrupted:
-            row = self._one_step(told)
-            if interrupted():
-                self.save()
-        if interrupted():
-            raise KeyboardInterrupt(f"stopped whole after step {self.step}")
-        return row
+        return self._next()
 
     def __aiter__(self) -> AsyncIterator[Row]:
+        self.control.renew()
         return self
 
     async def __anext__(self) -> Row:
         await asyncio.sleep(0)
-        try:
-            return next(self)
-        except StopIteration:
-            raise StopAsyncIteration from None
+        if self.step >= self.total or not await self.control.wait_async(self.save):
+            raise StopAsyncIteration
+        return self._next()
 
     def finish(self, *, progress: bool = True) -> Encoder:
         """Train to the end with a progress bar and return the encoder (averaged, if asked for)."""
-        from tqdm.auto import tqdm
-
-        bar = tqdm(total=self.total, initial=self.step, disable=not progress or None, unit="step")
-        with bar:
+        with bar(self.step, self.total, progress=progress) as told:
             for row in self:
-                bar.update()
-                bar.set_postfix(loss=f"{row['loss']:.4f}", refresh=False)
+                told(row)
+        return self.averaged() if self.ema is not None else self.encoder
+
+    async def finish_async(self, *, progress: bool = True) -> Encoder:
+        """`finish` that can be awaited: a notebook's buttons act between the steps."""
+        with bar(self.step, self.total, progress=progress) as told:
+            async for row in self:
+                told(row)
         return self.averaged() if self.ema is not None else self.encoder
 
     def batches(self, epoch: int) -> list[Batch]:
@@ -155,8 +152,10 @@ class Run:
         """The batches of a logged step (from 1), rebuilt exactly.
 
         Raises:
-            BadArgument: no such step, or the sampler no longer yields what was logged.
+            BadArgument: no such step, or the sampler no longer yields what was logged; a thread is
+                training it and does not pause (so for `explain` and `save`).
         """
+        self.control.check_still()
         rows = [row for row in self.history.rows if row["step"] == step]
         if not rows:
             wanted = f"steps 1..{self.step} are logged"
@@ -197,15 +196,11 @@ class Run:
         """
         if self.ema is None:
             raise BadArgument("ema", None, "the recipe keeps no average", "Set Recipe(ema=0.999).")
-        twin = copy.deepcopy(self.encoder)
-        named = dict(twin.named_parameters())
-        with torch.no_grad():
-            for name, value in self.ema.items():
-                named[name].copy_(value)
-        return twin
+        return average.averaged(self.ema, self.encoder)
 
     def save(self) -> Path | None:
         """Write a checkpoint of this very state; None without a folder."""
+        self.control.check_still()
         if self.folder is None or not self._is_main:
             return None
         epoch, batch = self._position
@@ -269,6 +264,22 @@ class Run:
 
     # -- the loop ----------------------------------------------------------------------------
 
+    def _next(self) -> Row:
+        epoch, place = self._position
+        with self.control.stepping():
+            told: Row = {}
+            if self.refresher is not None:
+                told = self.refresher.before(self.step, epoch=epoch, place=place)
+            with deferred_interrupt() as interrupted:
+                row = self._one_step(told)
+                if interrupted():
+                    self.save()
+            if interrupted():
+                raise KeyboardInterrupt(f"stopped whole after step {self.step}")
+        if self.step >= self.total:
+            self.control.state = "done"
+        return row
+
     def _one_step(self, told: Row) -> Row:
         started = time.perf_counter()
         epoch, place = self._position
@@ -282,12 +293,12 @@ class Run:
             loss, accounts = self._stepper.gradients(batches, self.step)
             norm = self._checked_norm(loss, batches)
             self.optimizer.step()
-            self._average()
+            if self.ema is not None and self.recipe.ema is not None:
+                average.update(self.ema, self.encoder, decay=self.recipe.ema, step=self.step)
             self._stepper.remember(self.step)
         self._record(epoch, batches, accounts)
         self.step, self._position = self.step + 1, following
         self.encoder.age += 1
-        candidates = sum(account.candidates for account in accounts)
         row: Row = {
             "step": self.step,
             "epoch": epoch,
@@ -296,8 +307,7 @@ class Run:
             "learning_rate": rate,
             "gradient_norm": norm,
             "pairs": sum(len(batch) for batch in batches),
-            "candidates": candidates,
-            "dropped": candidates - sum(account.kept for account in accounts),
+            **told_of(accounts),
             "seconds": time.perf_counter() - started,
             "rows": files.fingerprint([batch.fingerprint for batch in batches]),
             **told,
@@ -308,6 +318,7 @@ class Run:
         finally:
             self.history.append(row)  # before any checkpoint: a kill leaves a row too many
         due = self.save_every is not None and self.step % self.save_every == 0
+        due = self.control.take_checkpoint() or due
         if better or due or self.step == self.total:
             self.save()
         if better and self.folder is not None and self._is_main:
@@ -346,19 +357,6 @@ class Run:
                 rows = np.concatenate([batch.rows for batch in batches]).tolist()
                 raise NonFiniteLoss(self.step + 1, what, rows)
         return norm
-
-    def _weights(self) -> dict[str, Tensor]:
-        named = self.encoder.named_parameters()
-        return {name: value.detach().clone() for name, value in named if value.requires_grad}
-
-    def _average(self) -> None:
-        if self.ema is None or self.recipe.ema is None:
-            return
-        decay = min(self.recipe.ema, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            for name, value in self.encoder.named_parameters():
-                if name in self.ema:
-                    self.ema[name].lerp_(value, 1 - decay)
 
     def _evaluate(self, row: Row) -> bool:
         """Evaluate if it is time; is this the best so far?"""

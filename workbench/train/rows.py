@@ -42,6 +42,34 @@ class Account:
         return sum(weight for _, weight in self.cells.values())
 
 
+def told_of(accounts: Sequence[Account]) -> dict[str, float]:
+    """What a row of the history says of the candidates of a step.
+
+    Args:
+        accounts: one per batch of the step.
+
+    Returns:
+        `candidates`, `dropped` (weight the rules took from them), and per block `kept_<block>`, the
+        share of its candidates that the rules left, in [0, 1].
+
+    Example:
+        >>> told_of([Account(cells={("ap", 0): (6, 6.0), ("an", 0): (4, 1.0)})])
+        {'candidates': 10, 'dropped': 3.0, 'kept_ap': 1.0, 'kept_an': 0.25}
+    """
+    blocks: dict[str, tuple[int, float]] = {}
+    for account in accounts:
+        for (name, _), (count, weight) in account.cells.items():
+            cells, kept = blocks.get(name, (0, 0.0))
+            blocks[name] = (cells + count, kept + weight)
+    candidates = sum(count for count, _ in blocks.values())
+    told: dict[str, float] = {
+        "candidates": candidates,
+        "dropped": candidates - sum(account.kept for account in accounts),
+    }
+    shares = {name: kept / count for name, (count, kept) in blocks.items() if count}
+    return told | {f"kept_{name.replace(' ', '_')}": value for name, value in shares.items()}
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Table:
     """Rows of scores of one batch, never all at once unless they are few.

@@ -1,4 +1,4 @@
-"""The record a notebook leaves: `result.json`, written by its last cell."""
+"""What a run leaves: `result.json`, written by the notebook's last cell."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ import numpy as np
 
 from workbench.errors import BadArgument, check_number
 from workbench.files import write_json
+from workbench.report.per_query import RESULT, check_kept, keep, prune
+from workbench.report.sent import show_result, write_row
+from workbench.types import Candidates, Scorecard
 
-RESULT = "result.json"
 RUN_VARIABLE = "WORKBENCH_RUN"
 KEYS = ("metric", "zero_shot", "trained", "difference", "headroom_recovered", "seconds")
 INTERVAL = ("mean", "low", "high")
@@ -40,14 +42,37 @@ def project_folder() -> Path:
 def run_folder() -> Path:
     """Where this run writes: the folder the runner made, or `runs/by-hand` in the project.
 
+    A kernel behind a gateway is told by KERNEL_WORKBENCH_RUN, for it is sent no other variables.
+
     Example:
         >>> run_folder().is_absolute()
         True
     """
-    given = os.environ.get(RUN_VARIABLE)
+    given = os.environ.get(RUN_VARIABLE) or os.environ.get(f"KERNEL_{RUN_VARIABLE}")
     folder = Path(given) if given else project_folder() / "runs" / "by-hand"
     folder.mkdir(parents=True, exist_ok=True)
     return folder.resolve()
+
+
+def row(**values: object) -> None:
+    """Report one row while the notebook runs: a sweep shows it, and prunes by `step` and `value`.
+
+    Args:
+        values: numbers and words by name; `step` (a whole number) and `value` (larger is better)
+            are what a study looks at.
+
+    Raises:
+        BadArgument: what JSON does not hold, NaN among it.
+
+    Example:
+        >>> import os, tempfile
+        >>> os.environ["WORKBENCH_RUN"] = tempfile.mkdtemp()
+        >>> row(step=10, value=0.31)
+        >>> (run_folder() / "rows.jsonl").read_text().strip()
+        '{"step": 10, "value": 0.31}'
+        >>> del os.environ["WORKBENCH_RUN"]
+    """
+    write_row(run_folder(), {name: _plain(value, name) for name, value in values.items()})
 
 
 def versions() -> dict[str, str]:
@@ -67,7 +92,7 @@ def versions() -> dict[str, str]:
 
 
 def _commit() -> str:
-    project = Path(__file__).resolve().parents[1]
+    project = Path(__file__).resolve().parents[2]
     if not (project / ".git").exists():  # installed elsewhere: that repository is not ours
         return "none"
     asked = ["git", "-C", str(project), "describe", "--always", "--dirty", "--abbrev=12"]
@@ -90,8 +115,12 @@ def report(
     parameters: Mapping[str, object],
     fingerprints: Mapping[str, str],
     details: Mapping[str, object] | None = None,
+    card: Scorecard | None = None,
+    top: Candidates | None = None,
 ) -> Path:
-    """Write `result.json` into the run's folder, whole or not at all.
+    """Write `result.json` into the run's folder, whole or not at all, and leave it as an output.
+
+    With `card` and `top` a board can show where two runs differ, query by query.
 
     Args:
         metric: what the figures are, e.g. "nDCG@10".
@@ -105,12 +134,15 @@ def report(
         parameters: the values of the notebook's parameters.
         fingerprints: of the collection, the encoders and the candidates.
         details: further figures; arrays and NumPy numbers are allowed.
+        card: the trained encoder's values per query, as `evaluate.retrieval` gives them.
+        top: what it ranks first for the same queries, positives included, as
+            `mine.dense(test, *vectors, k=10, exclude="nothing")` gives it; ten are kept.
 
     Returns:
         The file written.
 
     Raises:
-        BadArgument: a figure is missing or not finite.
+        BadArgument: a figure is missing or not finite; `top` is of other queries than `card`.
     """
     if set(difference) != set(INTERVAL):
         wanted = f"it must have the keys {', '.join(INTERVAL)}"
@@ -118,7 +150,8 @@ def report(
     mend = "A run without a number is a failed run: let the cell fail instead."
     for name, value in {"zero_shot": zero_shot, "trained": trained, "seconds": seconds}.items():
         check_number(name, value, mend=mend)
-    record = {
+    check_kept(card, top)
+    record: dict[str, object] = {
         "metric": metric,
         "zero_shot": zero_shot,
         "trained": trained,
@@ -131,8 +164,16 @@ def report(
         "details": details or {},
         "versions": versions(),
     }
-    path = run_folder() / RESULT
-    write_json(path, _plain(record, "result"))
+    if card is not None:
+        record["metrics"] = card.mean()
+    plain = _plain(record, "result")
+    folder = run_folder()
+    path = folder / RESULT
+    if card is not None or top is not None:
+        plain["per_query"] = keep(folder, card, top)
+    write_json(path, plain)  # from here on it names the new folder, and the old ones are nobody's
+    prune(folder, plain.get("per_query"))
+    show_result(plain)
     return path
 
 

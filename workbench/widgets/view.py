@@ -1,0 +1,57 @@
+"""What all views have in common: a static twin in the output, one theme, one line of text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import ipywidgets
+
+from workbench.widgets.assets import Theme
+from workbench.widgets.twin import Twin
+
+LIVE = "application/vnd.jupyter.widget-view+json"
+
+
+class View(ipywidgets.VBox):
+    """A view of one of the workbench's records: live in JupyterLab, and a twin in the file.
+
+    It composes as any ipywidget does. Shown as a cell's value it leaves two outputs: the twin,
+    which the theme hides while the live view stands beside it, and the view.
+
+    Args:
+        children: ipywidgets, from top to bottom.
+        says: the one line that `repr` gives; the same state gives the same words.
+        twin: makes the static form; called when the view is shown.
+
+    Example:
+        >>> from workbench.widgets.twin import page
+        >>> view = View([], says=lambda: "View(3)", twin=lambda: Twin(html=page("3"), digest={}))
+        >>> view, view.twin().html
+        (View(3), '<div class="wb-twin"><h4>3</h4></div>')
+    """
+
+    def __init__(
+        self,
+        children: Sequence[ipywidgets.Widget],
+        *,
+        says: Callable[[], str],
+        twin: Callable[[], Twin],
+    ) -> None:
+        self._says, self._twin = says, twin
+        super().__init__(children=[Theme(), *children])
+        self.add_class("wb-view")
+
+    def twin(self) -> Twin:
+        """The view as it stands now, for files and for those without a live kernel."""
+        return self._twin()
+
+    def _ipython_display_(self, **_: Any) -> None:
+        from IPython.display import display
+
+        display(self.twin().bundle(), raw=True)
+        live = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
+        display({LIVE: live}, raw=True)
+
+    def __repr__(self) -> str:
+        return self._says()
