@@ -28,7 +28,15 @@ KEYS = {
         "headroom_0",
         "headroom_200",
     },
+    "sweep.py": {"overhead", "speedup"},
     "training.py": {"step_ratio"},
+    "widgets.py": {
+        "key_ms",
+        "slider_ms",
+        "map_100k_s",
+        "umap_ratio",
+        "trustworthiness_difference",
+    },
 }
 
 

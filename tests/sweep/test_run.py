@@ -16,7 +16,8 @@ import pytest
 
 from workbench.__main__ import main
 from workbench.errors import BadArgument
-from workbench.sweep.run import _missing, _new_folder
+from workbench.sweep.job import _kept
+from workbench.sweep.notebook import _new_folder
 
 SETTINGS = "seed: int = 0  # of every random choice\nword: str | None = 'a=b'  # any"
 REPORT = """\
@@ -177,7 +178,7 @@ def test_a_failed_run_says_where_keeps_the_notebook_and_moves_nothing(
 def test_a_result_that_is_none_is_named(tmp_path, text, message):
     if text is not None:
         (tmp_path / "result.json").write_text(text, encoding="utf-8")
-    assert message in (_missing(tmp_path / "result.json") or "")
+    assert message in (_kept(tmp_path / "book.ipynb", tmp_path / "result.json") or "")
 
 
 @pytest.mark.slow
@@ -200,7 +201,7 @@ def test_a_stopped_run_keeps_its_notebook_and_leaves_no_kernel(book, tmp_path, n
     started.send_signal(getattr(signal, name))
     said, _ = started.communicate(timeout=30)
     assert started.returncode == 130, said
-    assert "Stopped. The kernel is shut down" in said
+    assert "Stopped. No kernel is left" in said
     assert "Traceback" not in said
     _, alive = psutil.wait_procs(children, timeout=10)
     assert not alive

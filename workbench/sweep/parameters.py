@@ -17,6 +17,8 @@ from typing import Any
 
 from workbench.errors import BadArgument, BadData, check_choice
 
+PARTS = {"loss": "losses", "rule": "rules", "sampler": "sample", "miner": "mine"}
+"""Parameters of these names are parts, which these rooms register."""
 _readers: dict[str, type] = {
     "bool": bool, "int": int, "float": float, "str": str,
     "list": list, "tuple": tuple, "dict": dict,
@@ -117,13 +119,36 @@ def check_parameters(path: str | Path, given: Mapping[str, object]) -> dict[str,
         The same names with typed values.
 
     Raises:
-        BadArgument: a name the notebook does not declare, or a value of another type.
+        BadArgument: a name the notebook does not declare, a value of another type, or of a part
+            that is not registered.
         BadData: the notebook declares nothing, or wrongly.
     """
     known = declared(path)
     for name in given:
         check_choice("parameter", name, known)
-    return {name: _fit(known[name], value) for name, value in given.items()}
+    values = {name: _fit(known[name], value) for name, value in given.items()}
+    for name, value in values.items():
+        if name in PARTS and isinstance(value, str):
+            _check_part(name, value, known[name].default)
+    return values
+
+
+def _check_part(name: str, value: str, default: object) -> None:
+    """A parameter named after a kind of part, with a registered default, takes registered names.
+
+    A `loss` whose default is a rule takes both: a rule then stands for InfoNCE under it.
+    """
+    from importlib import import_module
+
+    from workbench import registry
+
+    kinds = ("loss", "rule") if name == "loss" else (name,)
+    for kind in kinds:
+        import_module(f"workbench.{PARTS[kind]}")
+    if default in registry.names(name):
+        check_choice(name, value, registry.names(name))
+    elif any(default in registry.names(kind) for kind in kinds):
+        check_choice(name, value, [one for kind in kinds for one in registry.names(kind)])
 
 
 def _fit(parameter: Parameter, value: object) -> Any:

@@ -1,0 +1,125 @@
+"""The same sweep by local kernels, by a Dask cluster and through a Jupyter Kernel Gateway."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import httpx
+import pytest
+
+from workbench import cluster, sweep
+from workbench.sweep import kernels
+
+GRID = {"margin": [0.0, 0.1]}
+CELL = "import numpy as np\nmargin += float(np.random.default_rng(seed).normal())"
+
+
+def figures(found):
+    return {one.run: found.result(one).get("trained") for one in found.entries}
+
+
+@pytest.fixture
+def gateway(tmp_path):
+    """A real gateway on loopback; its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [
+        sys.executable, "-m", "kernel_gateway", "--KernelGatewayApp.ip=127.0.0.1",
+        f"--KernelGatewayApp.port={port}", "--KernelGatewayApp.port_retries=0",
+    ]  # fmt: skip
+    environment = {**os.environ, "HOME": str(tmp_path), "JUPYTER_RUNTIME_DIR": str(tmp_path)}
+    environment.pop(kernels.GATEWAY, None)
+    process = subprocess.Popen(
+        command, env=environment, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    address = f"http://127.0.0.1:{port}"
+    end = time.monotonic() + 60
+    try:
+        while True:
+            try:
+                httpx.get(f"{address}/api", trust_env=False).raise_for_status()
+                break
+            except httpx.HTTPError:
+                assert time.monotonic() < end, "the gateway does not start"
+                time.sleep(0.2)
+        yield address
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(20)
+
+
+@pytest.mark.slow
+def test_three_engines_give_the_same_numbers(tiny, tmp_path, gateway, monkeypatch):
+    path, options = tiny(CELL), {"grid": GRID, "seeds": 2, "progress": False}
+    here = sweep.run(path, runs=tmp_path / "local", jobs=2, gpus=[], **options)
+    with cluster.connect(workers=2) as client:
+        spread = sweep.run(path, runs=tmp_path / "dask", engine="dask", client=client, **options)
+    monkeypatch.setenv(kernels.GATEWAY, gateway)
+    remote = sweep.run(path, runs=tmp_path / "remote", jobs=2, gpus=[], **options)
+    assert {one.status for found in (here, spread, remote) for one in found.entries} == {"done"}
+    assert len(figures(here)) == 4
+    assert figures(here) == figures(spread) == figures(remote)
+    left = httpx.get(f"{gateway}/api/kernels", trust_env=False)
+    assert left.status_code == 403 or left.json() == [], "a kernel stays at the gateway"
+
+
+@pytest.mark.slow
+def test_a_result_comes_back_from_a_kernel_that_shares_no_disk(
+    tiny, tmp_path, gateway, monkeypatch
+):
+    runs = tmp_path / "runs"
+    elsewhere = str(tmp_path / "elsewhere")
+    cell = f"import os; os.environ['KERNEL_WORKBENCH_RUN'] = {elsewhere!r}"
+    monkeypatch.setenv(kernels.GATEWAY, gateway)
+    found = sweep.run(tiny(cell), grid={}, runs=runs, jobs=1, gpus=[], progress=False)
+    (entry,) = found.entries
+    assert entry.status == "done", entry.error
+    assert found.result(entry)["trained"] == 0.25
+    assert (tmp_path / "elsewhere" / "result.json").is_file()
+
+
+@pytest.mark.slow
+def test_a_run_whose_worker_is_killed_is_done_by_another(tiny, tmp_path):
+    started = tmp_path / "started"
+    started.mkdir()
+    path = tiny(
+        f"import os, time, pathlib\nseen = pathlib.Path({str(started)!r})\n"
+        "(seen / f'{margin}-{os.getppid()}-{time.time_ns()}').touch()\n"
+        "time.sleep(8 if len(list(seen.iterdir())) <= 2 else 0)"
+    )
+    with cluster.connect(workers=2) as client:
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(1) as pool:
+            going = pool.submit(
+                sweep.run, path, grid=GRID, runs=tmp_path / "runs", engine="dask",
+                client=client, progress=False,
+            )  # fmt: skip
+            end = time.monotonic() + 60
+            while len(list(started.iterdir())) < 2:
+                assert time.monotonic() < end, going
+                time.sleep(0.1)
+            victim = int(next(iter(started.iterdir())).name.split("-")[1])
+            os.kill(victim, signal.SIGKILL)
+            found = going.result(120)
+    assert [one.status for one in found.entries] == ["done", "done"]
+    assert len(list(started.iterdir())) == 3, "one was begun twice"
+    shutil.rmtree(started)
+
+
+@pytest.mark.slow
+def test_stopping_a_run_on_a_worker_ends_its_kernel(tiny, tmp_path, kernels_of):
+    runs = tmp_path / "runs"
+    with cluster.connect(workers=1) as client:
+        found = sweep.run(
+            tiny("import time; time.sleep(60)"), grid={}, runs=runs, engine="dask",
+            client=client, seconds=6, progress=False,
+        )  # fmt: skip
+    assert "it took longer than 6 seconds" in found.entries[0].error
+    assert not kernels_of(runs)

@@ -1,0 +1,120 @@
+"""What came of a sweep, read from its folder: a table, the best run, a line that repeats it."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workbench import files
+from workbench.errors import BadArgument, BadData
+from workbench.report import RESULT
+from workbench.sweep.ledger import FILE, Entry, Ledger
+from workbench.sweep.search import objective
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FIGURES = ("metric", "zero_shot", "trained", "headroom_recovered")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """A sweep's folder as its ledger tells it.
+
+    Args:
+        folder: `runs/<name>`.
+        entries: all runs, in the order they were entered.
+    """
+
+    folder: Path
+    entries: tuple[Entry, ...]
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Sweep:
+        """Read a sweep, also one that is running or was killed.
+
+        Raises:
+            BadArgument: no sweep is there.
+            BadData: a damaged ledger.
+        """
+        where = Path(folder)
+        if not (where / FILE).is_file():
+            mend = "`ls runs` shows what there is."
+            raise BadArgument("folder", str(folder), "it must hold a sweep's ledger", mend)
+        return cls(folder=where, entries=tuple(Ledger(where).entries()))
+
+    def result(self, entry: Entry) -> dict[str, Any]:
+        """What a finished run reported; {} of one that is not."""
+        if entry.status != "done":
+            return {}
+        try:
+            return dict(files.read_json(self.folder / entry.run / RESULT))
+        except (BadArgument, BadData):
+            return {}
+
+    def varied(self) -> list[str]:
+        """The parameters in which the runs differ."""
+        names = dict.fromkeys(name for one in self.entries for name in one.parameters)
+        return [
+            name
+            for name in names
+            if len({repr(one.parameters.get(name)) for one in self.entries}) > 1
+        ]
+
+    def table(self) -> pd.DataFrame:
+        """One row per run: what it varies, status, figures, seconds, why it failed."""
+        import pandas as pd
+
+        rows = []
+        for entry in self.entries:
+            told = self.result(entry)
+            gain = told.get("difference") or {}
+            rows.append(
+                {
+                    **{name: entry.parameters.get(name) for name in self.varied()},
+                    "status": entry.status,
+                    **{name: told.get(name) for name in FIGURES},
+                    "difference": gain.get("mean"),
+                    "low": gain.get("low"),
+                    "high": gain.get("high"),
+                    "seconds": entry.seconds,
+                    "attempts": entry.attempts,
+                    "error": entry.error,
+                    "run": entry.run,
+                }
+            )
+        return pd.DataFrame(rows)
+
+    def best(self, metric: str = "trained") -> Entry:
+        """The point whose mean over its seeds is highest, by its best run.
+
+        Raises:
+            BadArgument: no run is done.
+        """
+        found: dict[str, list[tuple[float, Entry]]] = {}
+        for entry in self.entries:
+            if entry.status == "done":
+                point = {name: one for name, one in entry.parameters.items() if name != "seed"}
+                value = objective(self.result(entry), metric)
+                found.setdefault(repr(sorted(point.items())), []).append((value, entry))
+        if not found:
+            wanted = "no run of it is done"
+            raise BadArgument("sweep", self.folder.name, wanted, "Look at .table()['error'].")
+        winner = max(found.values(), key=lambda some: sum(value for value, _ in some) / len(some))
+        return max(winner, key=lambda pair: pair[0])[1]
+
+    def command(self, entry: Entry, notebook: str) -> str:
+        """The line that repeats one run."""
+        said = " ".join(
+            f"-p {shlex.quote(f'{name}={entry.parameters[name]}')}" for name in self.varied()
+        )
+        return f"python -m workbench run {shlex.quote(notebook)} {said}".rstrip()
+
+    def __repr__(self) -> str:
+        counts: dict[str, int] = {}
+        for one in self.entries:
+            counts[one.status] = counts.get(one.status, 0) + 1
+        told = ", ".join(f"{number} {status}" for status, number in counts.items())
+        return f"Sweep({self.folder.name}: {len(self.entries)} runs{', ' if told else ''}{told})"
