@@ -297,6 +297,7 @@ def browsed(context, lab, sizes):
     page.run(many)
     page.run("large")
     book.page.locator("[data-wb-slider]").focus()
+    book.page.wait_for_timeout(1_000)  # what a new view asks by itself is answered by then
     steps = ["ArrowRight", "ArrowLeft", "ArrowRight"] * max(2, sizes["keys"] // 6)
     figures["slider_ms"], figures["slider_p95_ms"] = page.pressed(
         steps, event="input", value=COUNTED

@@ -113,7 +113,7 @@ def _sweep(asked: argparse.Namespace, runs: Path) -> int:
     table = found.table().drop(columns="run")
     print(f"\n{table.to_string(index=False, na_rep='', float_format='{:.4f}'.format)}\n")
     if any(one.status == "done" for one in found.entries):
-        print(f"Best again: {found.command(found.best(asked.metric), str(asked.notebook))}")
+        print(f"Best again: {found.command(found.best(asked.metric), asked.notebook)}")
     return 0 if all(one.status in ("done", "pruned") for one in found.entries) else 1
 
 

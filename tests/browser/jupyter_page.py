@@ -61,6 +61,11 @@ def _printing(code: str) -> str:
     return f"print(__import__('json').dumps({code.strip()}, {plain}))"
 
 
+SLOW = r"\[anywidget\] Failed to initialize model"
+"""anywidget gives a module two seconds; plotly's five megabytes take longer on a busy machine. The
+view is then blank, which `until(again=)` finds and mends by running the cell again."""
+
+
 @dataclass(kw_only=True)
 class Notebook:
     """One notebook, open in a page of the browser.
@@ -82,7 +87,7 @@ class Notebook:
     folder: Path = Path()
     outside: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
-    _tolerated: list[str] = field(default_factory=list)
+    _tolerated: list[str] = field(default_factory=lambda: [SLOW])
 
     def open(self, cells: Sequence[str]) -> Notebook:
         """Write a new notebook of these code cells, open it and wait for its kernel."""

@@ -11,6 +11,7 @@ from workbench import files
 from workbench.errors import BadArgument, BadData
 from workbench.report import RESULT
 from workbench.sweep.ledger import FILE, Entry, Ledger
+from workbench.sweep.parameters import declared
 from workbench.sweep.search import objective
 
 if TYPE_CHECKING:
@@ -105,12 +106,19 @@ class Sweep:
         winner = max(found.values(), key=lambda some: sum(value for value, _ in some) / len(some))
         return max(winner, key=lambda pair: pair[0])[1]
 
-    def command(self, entry: Entry, notebook: str) -> str:
-        """The line that repeats one run."""
+    def command(self, entry: Entry, notebook: str | Path) -> str:
+        """The line that repeats one run: every parameter that is not the notebook's default.
+
+        Raises:
+            BadArgument: there is no such notebook.
+        """
+        usual = {name: one.default for name, one in declared(notebook).items()}
         said = " ".join(
-            f"-p {shlex.quote(f'{name}={entry.parameters[name]}')}" for name in self.varied()
+            f"-p {shlex.quote(f'{name}={value}')}"
+            for name, value in entry.parameters.items()
+            if name not in usual or usual[name] != value
         )
-        return f"python -m workbench run {shlex.quote(notebook)} {said}".rstrip()
+        return f"python -m workbench run {shlex.quote(str(notebook))} {said}".rstrip()
 
     def __repr__(self) -> str:
         counts: dict[str, int] = {}
