@@ -221,7 +221,7 @@ def test_the_twin_in_the_notebook_is_brought_up_to_date_once(run_of):
     run = run_of()
     view = monitor(run, every=None)
     sent = []
-    view._shown = SimpleNamespace(update=lambda bundle, raw: sent.append(bundle))
+    view._output = SimpleNamespace(update=lambda bundle, raw: sent.append(bundle))
     list(run)
     view.refresh()
     view._leave()

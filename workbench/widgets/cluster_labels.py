@@ -18,8 +18,9 @@ from workbench.types import Floats, Ints
 if TYPE_CHECKING:
     import pandas as pd
 
-CELLS, TEXTS, LONGEST = 256, 20_000, 2_000
-"""Small cells that are merged into clusters; texts read in all; characters read of each."""
+CELLS, ENOUGH, TEXTS, LONGEST = 256, 20_000, 20_000, 2_000
+"""Small cells that are merged into clusters; points they are found with; texts read in all;
+characters read of each."""
 WORD = r"(?u)\b[^\W\d_]\w+\b"
 
 
@@ -151,7 +152,9 @@ def clusters_of(xy: Floats, *, clusters: int = 12, seed: int = 0) -> Ints:
     centres, cell = np.unique(points, axis=0, return_inverse=True)
     if len(centres) > CELLS:
         model = MiniBatchKMeans(CELLS, random_state=seed, n_init=1, batch_size=4096, max_iter=30)
-        cell, centres = model.fit_predict(points), model.cluster_centers_
+        some = np.random.default_rng(seed).permutation(len(points))[:ENOUGH]
+        centres = model.fit(points[some]).cluster_centers_
+        cell = model.predict(points)
     if len(centres) == 1:
         return np.zeros(len(points), dtype=np.int64)
     merged = fcluster(linkage(centres, "ward"), min(clusters, len(centres)), "maxclust")

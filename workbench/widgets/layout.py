@@ -165,8 +165,8 @@ def layout(
     2024, "openTSNE" (J. Stat. Softw. 109, 3); Kobak and Linderman 2021 for the start.
 
     Breaks when: read as a map of distances: sizes of and gaps between groups are made by the
-    method. With some hundred points UMAP moves nearly as far from a `start` as from none. A mined
-    list leaves labelled positives out, so a query may stand off its answer.
+    method, and groups with nothing between them float freely, from a `start` too. A mined list
+    leaves labelled positives out, so a query may stand off its answer.
     """
     sides = sides_of(vectors)
     _check(how, start, neighbours, n_neighbors, epochs, seed)

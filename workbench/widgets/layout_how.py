@@ -15,6 +15,8 @@ from workbench.types import Candidates, Floats, Ints, Vectors
 Neighbours = tuple[Ints, Floats]
 """(n, k) positions and (n, k) rising distances, of every point to others or to all points."""
 MANY = 10_000
+GENTLE = 0.1
+"""UMAP's learning rate after a start: at its usual 1 points are thrown about their clusters."""
 
 
 class How(Protocol):
@@ -106,6 +108,7 @@ def umap(
             n_neighbors=min(n_neighbors, count - 1),
             n_epochs=steps,
             init=begin,
+            learning_rate=1.0 if first is None else GENTLE,
             random_state=seed,
             n_jobs=-1 if seed is None else 1,
             precomputed_knn=(None, None, None) if graph is None else graph,

@@ -16,7 +16,7 @@ from workbench.widgets.assets import Core, css, esm
 from workbench.widgets.curves import AXES, TITLES, Curve, Log, curves, figures, read_history
 from workbench.widgets.theme import BLUE, COLOURS, GREY, VERMILION
 from workbench.widgets.twin import Twin, page, picture, table, words
-from workbench.widgets.view import LIVE, View
+from workbench.widgets.view import View
 
 if TYPE_CHECKING:
     from workbench.train import Run
@@ -96,7 +96,6 @@ class Monitor(View):
         self._seen: object = None
         self._moved = time.monotonic()
         self._lock, self._over = threading.Lock(), threading.Event()
-        self._shown: Any = None
         self.core = MonitorCore()
         super().__init__([self.core], says=self._words, twin=self._static)
         for kind in ASKED:
@@ -205,19 +204,11 @@ class Monitor(View):
         self.refresh()
         return twin(self._log, total=self._total, says=self._words(), x=self._axis)
 
-    def _ipython_display_(self, **_: Any) -> None:
-        from IPython.display import display
-
-        # the twin gets a name, so that it can be left as the run has ended
-        self._shown = display(self.twin().bundle(), raw=True, display_id=True)
-        live = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
-        display({LIVE: live}, raw=True)
-
     def _leave(self) -> None:
         """Bring the twin in the notebook up to date, once per end."""
-        if self._shown is not None and self._left != (now := self._words()):
+        if self._left != (now := self._words()):
             self._left = now
-            self._shown.update(self.twin().bundle(), raw=True)
+            self.leave()
 
     _left = ""
 

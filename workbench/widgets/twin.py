@@ -75,19 +75,15 @@ def cut(text: str, most: int = LONGEST) -> str:
     return line if len(line) <= most else f"{line[:most]}... ({len(text):,} characters)"
 
 
-def _text(text: str) -> str:
-    """A text as text: no markup, and no signs between which JupyterLab would typeset formulas."""
-    return escape(text).replace("$", "<span>$</span>").replace("\\", "<span>\\</span>")
-
-
 def page(title: str, *parts: str) -> str:
     """A twin's HTML: a title and parts made by the functions below.
 
     Example:
         >>> page("a < b", words("said"))
-        '<div class="wb-twin"><h4>a &lt; b</h4><p>said</p></div>'
+        '<div class="wb-twin mathjax_ignore"><h4>a &lt; b</h4><p>said</p></div>'
     """
-    return f'<div class="wb-twin"><h4>{_text(title)}</h4>{"".join(parts)}</div>'
+    # the second class keeps JupyterLab from typesetting what stands between two dollar signs
+    return f'<div class="wb-twin mathjax_ignore"><h4>{escape(title)}</h4>{"".join(parts)}</div>'
 
 
 def words(text: str) -> str:
@@ -97,7 +93,7 @@ def words(text: str) -> str:
         >>> words("<b>")
         '<p>&lt;b&gt;</p>'
     """
-    return f"<p>{_text(text)}</p>"
+    return f"<p>{escape(text)}</p>"
 
 
 def table(frame: pd.DataFrame, caption: str = "") -> str:
@@ -108,14 +104,14 @@ def table(frame: pd.DataFrame, caption: str = "") -> str:
         >>> "<td>&lt;i&gt;</td>" in table(pd.DataFrame({"said": ["<i>"]}))
         True
     """
-    head = "".join(f"<th>{_text(str(name))}</th>" for name in frame.columns)
+    head = "".join(f"<th>{escape(str(name))}</th>" for name in frame.columns)
     rows = [
-        "".join(f"<td>{_text(_cell(value))}</td>" for value in row)
+        "".join(f"<td>{escape(_cell(value))}</td>" for value in row)
         for row in frame.head(MOST_ROWS).itertuples(index=False, name=None)
     ]
     body = "".join(f"<tr>{row}</tr>" for row in rows)
     more = len(frame) - MOST_ROWS
-    caption = f"<caption>{_text(caption)}</caption>" if caption else ""
+    caption = f"<caption>{escape(caption)}</caption>" if caption else ""
     foot = words(f"... and {more:,} rows more") if more > 0 else ""
     return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{foot}"
 

@@ -16,8 +16,8 @@ LIVE = "application/vnd.jupyter.widget-view+json"
 class View(ipywidgets.VBox):
     """A view of one of the workbench's records: live in JupyterLab, and a twin in the file.
 
-    It composes as any ipywidget does. Shown as a cell's value it leaves two outputs: the twin,
-    which the theme hides while the live view stands beside it, and the view.
+    It composes as any ipywidget does. Shown as a cell's value it leaves two outputs: the view, and
+    its twin, which the theme hides while the live view stands above it.
 
     Args:
         children: ipywidgets, from top to bottom.
@@ -28,7 +28,7 @@ class View(ipywidgets.VBox):
         >>> from workbench.widgets.twin import page
         >>> view = View([], says=lambda: "View(3)", twin=lambda: Twin(html=page("3"), digest={}))
         >>> view, view.twin().html
-        (View(3), '<div class="wb-twin"><h4>3</h4></div>')
+        (View(3), '<div class="wb-twin mathjax_ignore"><h4>3</h4></div>')
     """
 
     def __init__(
@@ -39,6 +39,7 @@ class View(ipywidgets.VBox):
         twin: Callable[[], Twin],
     ) -> None:
         self._says, self._twin = says, twin
+        self._output: Any = None
         super().__init__(children=[Theme(), *children])
         self.add_class("wb-view")
 
@@ -49,9 +50,14 @@ class View(ipywidgets.VBox):
     def _ipython_display_(self, **_: Any) -> None:
         from IPython.display import display
 
-        display(self.twin().bundle(), raw=True)
         live = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
-        display({LIVE: live}, raw=True)
+        display({LIVE: live}, raw=True)  # first, so that nobody waits for the twin's picture
+        self._output = display(self.twin().bundle(), raw=True, display_id=True)
+
+    def leave(self) -> None:
+        """Bring the twin in the notebook up to date, where the view has been shown."""
+        if self._output is not None:
+            self._output.update(self.twin().bundle(), raw=True)
 
     def __repr__(self) -> str:
         return self._says()
