@@ -152,7 +152,7 @@ def test_two_views_and_the_page_opened_next_day(notebook):
 
     notebook.save().shut()
     outputs = json.loads(notebook.path.read_text(encoding="utf-8"))["cells"][2]["outputs"]
-    assert outputs[0]["data"]["application/x-workbench+json"] == {"n": len(NASTY)}
+    assert outputs[1]["data"]["application/x-workbench+json"] == {"n": len(NASTY)}
     notebook.tolerate("widget model not found|Error displaying widget")
     notebook.reopen()
     notebook.until("() => document.querySelectorAll('.wb-twin').length === 3")
