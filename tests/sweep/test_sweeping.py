@@ -53,7 +53,7 @@ def test_twelve_runs_end_in_one_table_and_are_never_repeated(tiny, tmp_path, ker
     assert (table["trained"] - expected).abs().max() < 1e-12
     assert found.best().parameters == {"loss": "info_nce", "margin": 0.1, "seed": 2}
     repeat = found.command(found.best(), path)
-    assert repeat == f"python -m workbench run {path} -p seed=2 -p margin=0.1"
+    assert repeat == f"python -m workbench run {path} -p margin=0.1 -p seed=2"
     again = sweep.run(path, grid=GRID, seeds=3, runs=runs, **HERE)
     assert {one.attempts for one in again.entries} == {1}
     more = sweep.run(path, grid=GRID | {"margin": [0.0, 0.1, 0.2]}, seeds=[2], runs=runs, **HERE)

@@ -43,6 +43,7 @@ def check_kernel(kernel: str | None) -> None:
 
         check_choice("kernel", kernel or "python3", _names_at(address))
         GatewayClient.clear_instance()  # it would keep the address of an earlier sweep
+        GatewayClient.instance()  # here: several threads at once would make several
     elif kernel is not None:
         from jupyter_client.kernelspec import KernelSpecManager
 
