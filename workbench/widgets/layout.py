@@ -128,7 +128,7 @@ def layout(
     """Lay queries and documents out on one picture.
 
     UMAP of the unit vectors from their principal axes, in half of umap-learn's epochs: on 50,000 x
-    384 drawn clusters 0.6 of its CPU time, 0.42 with `neighbours`. The first call in a kernel also compiles, for a minute.
+    384 drawn clusters 0.6 of its CPU time, 0.42 with `neighbours`. The first call compiles.
 
     Args:
         vectors: of documents, or (query vectors, document vectors) of one encoder.
