@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from inspector_toys import toy_collection, toy_list
+
+from workbench.audit import JudgmentStore
 
 
 @pytest.fixture
@@ -18,3 +21,18 @@ def send(monkeypatch):
         return answer
 
     return asked
+
+
+@pytest.fixture(scope="module")
+def collection():
+    return toy_collection()
+
+
+@pytest.fixture(scope="module")
+def candidates(collection):
+    return toy_list(collection)
+
+
+@pytest.fixture
+def store(tmp_path, collection):
+    return JudgmentStore(tmp_path / "judgments.sqlite", collection, judge="me")

@@ -7,7 +7,6 @@ import json
 import numpy as np
 import pytest
 from inspector_toys import (
-    toy_collection,
     toy_draw,
     toy_guide,
     toy_list,
@@ -17,26 +16,10 @@ from inspector_toys import (
 from jaxtyping import config
 from traitlets import TraitError
 
-from workbench.audit import JudgmentStore
 from workbench.errors import BadArgument, BadData
 from workbench.rules import RankWindow, Scored
 from workbench.widgets.inspector import inspect
 from workbench.widgets.queue import Queue
-
-
-@pytest.fixture(scope="module")
-def collection():
-    return toy_collection()
-
-
-@pytest.fixture(scope="module")
-def candidates(collection):
-    return toy_list(collection)
-
-
-@pytest.fixture
-def store(tmp_path, collection):
-    return JudgmentStore(tmp_path / "judgments.sqlite", collection, judge="me")
 
 
 @pytest.fixture

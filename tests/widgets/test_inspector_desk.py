@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from inspector_toys import toy_collection, toy_draw, toy_guide, toy_list, toy_losses
+from inspector_toys import toy_draw, toy_guide, toy_losses
 
 from workbench.audit import JudgedSample, JudgmentStore, false_negatives
 from workbench.errors import BadArgument, BadData
@@ -23,23 +23,8 @@ from workbench.widgets.slider import ALL
 
 
 @pytest.fixture(scope="module")
-def collection():
-    return toy_collection()
-
-
-@pytest.fixture(scope="module")
-def candidates(collection):
-    return toy_list(collection)
-
-
-@pytest.fixture(scope="module")
 def queue(candidates, collection):
     return Queue.of(candidates, collection)
-
-
-@pytest.fixture
-def store(tmp_path, collection):
-    return JudgmentStore(tmp_path / "judgments.sqlite", collection, judge="me")
 
 
 @pytest.fixture

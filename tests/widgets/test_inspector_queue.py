@@ -7,7 +7,6 @@ import pytest
 from inspector_toys import (
     DOCS,
     QUERIES,
-    toy_collection,
     toy_draw,
     toy_list,
     toy_losses,
@@ -20,16 +19,6 @@ from workbench.errors import BadArgument, BadData
 from workbench.types import LABELS
 from workbench.widgets.filters import STATES, Filters, in_state, passing
 from workbench.widgets.queue import ORDERS, Queue, ordered
-
-
-@pytest.fixture(scope="module")
-def collection():
-    return toy_collection()
-
-
-@pytest.fixture(scope="module")
-def candidates(collection):
-    return toy_list(collection)
 
 
 @pytest.fixture(scope="module")

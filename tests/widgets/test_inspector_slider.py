@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from inspector_toys import QUERIES, toy_collection, toy_guide, toy_list
+from inspector_toys import QUERIES, toy_guide
 
 from workbench.audit import JudgedSample, compare_rules
 from workbench.errors import BadArgument
@@ -14,16 +14,6 @@ from workbench.mine import apply_rules
 from workbench.rules import Guide, Judged, Margin, RankWindow, Scored, ShareOfPositive
 from workbench.types import Verdicts
 from workbench.widgets.slider import ALL, EARLIER, Slider
-
-
-@pytest.fixture(scope="module")
-def collection():
-    return toy_collection()
-
-
-@pytest.fixture(scope="module")
-def candidates(collection):
-    return toy_list(collection)
 
 
 @pytest.fixture(scope="module")
