@@ -4,6 +4,7 @@ import pytest
 
 from workbench import sweep
 from workbench.errors import BadArgument, BadData
+from workbench.sweep.folder import ASIDE
 from workbench.sweep.search import Listed, Study, objective
 
 
@@ -88,3 +89,15 @@ def test_a_study_of_notebooks_prunes_by_their_rows(tiny, tmp_path):
     assert states[0.9] == "done"
     assert states.get(0.1, "pruned") in ("pruned", "done")
     assert found.best().parameters["margin"] == 0.9
+    assert {one.attempts for one in found.entries if one.status == "done"} == {1}, "asked for often"
+
+
+@pytest.mark.slow
+def test_a_point_asked_for_while_it_runs_is_run_once(tiny, tmp_path):
+    found = sweep.run(
+        tiny(), grid={"margin": [0.1]}, search="optuna", n=4, runs=tmp_path / "runs",
+        jobs=2, gpus=[], progress=False,
+    )  # fmt: skip
+    (entry,) = found.entries
+    assert (entry.status, entry.attempts) == ("done", 1)
+    assert not (found.folder / ASIDE).exists()

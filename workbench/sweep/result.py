@@ -68,13 +68,13 @@ class Sweep:
         """One row per run: what it varies, status, figures, seconds, why it failed."""
         import pandas as pd
 
-        rows = []
+        rows, varied = [], self.varied()
         for entry in self.entries:
             told = self.result(entry)
             gain = told.get("difference") or {}
             rows.append(
                 {
-                    **{name: entry.parameters.get(name) for name in self.varied()},
+                    **{name: entry.parameters.get(name) for name in varied},
                     "status": entry.status,
                     **{name: told.get(name) for name in FIGURES},
                     "difference": gain.get("mean"),

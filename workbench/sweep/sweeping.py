@@ -234,6 +234,8 @@ class _Conductor:
         self.known = {one.key: one for one in ledger.entries()}
         self.defaults = {name: one.default for name, one in declared(setting.notebook).items()}
         self.running: dict[Future[Done], tuple[int, Point, str, str, Watch]] = {}
+        self.same: dict[str, list[int]] = {}  # key of a running run -> who else asked for it
+        self.fresh: set[str] = set()  # done in this very call
 
     def conduct(self, total: int, *, progress: bool) -> None:
         """Start, watch and note runs until there are none."""
@@ -259,7 +261,11 @@ class _Conductor:
             (full,) = checked(self.setting.notebook, [point])
             key = key_of(self.setting.code, full)
             entry = self.known.get(key)
-            if entry is not None and entry.status == "done" and not self.setting.again:
+            if any(one[2] == key for one in self.running.values()):  # a study may ask twice
+                self.same.setdefault(key, []).append(number)
+                continue
+            again = self.setting.again and key not in self.fresh
+            if entry is not None and entry.status == "done" and not again:
                 result = files.read_json(self.setting.folder / entry.run / RESULT)
                 self.source.tell(number, objective(result, self.setting.metric))
                 bars.ended(entry.run, "was done before", None, "")
@@ -297,8 +303,11 @@ class _Conductor:
             except BadData as problem:
                 status, error = "failed", str(problem)
         self.ledger.end(key, status, seconds=done.seconds, error=error, result=done.result)
-        self.source.tell(number, value, pruned=status == "pruned")
-        bars.ended(run, status, done.seconds, error)
+        self.known = {one.key: one for one in self.ledger.entries()}
+        self.fresh.add(key)
+        for asked in (number, *self.same.pop(key, ())):
+            self.source.tell(asked, value, pruned=status == "pruned")
+            bars.ended(run, status, done.seconds, error)
 
     def _stop(self) -> None:
         """End every kernel, wait until it is gone, and say so in the ledger."""
