@@ -12,10 +12,15 @@ import httpx
 import pytest
 
 from workbench import cluster, sweep
+from workbench.errors import BadArgument
 from workbench.sweep import kernels
 
 GRID = {"margin": [0.0, 0.1]}
 CELL = "import numpy as np\nmargin += float(np.random.default_rng(seed).normal())"
+
+
+def kernels_at(address):
+    return httpx.get(f"{address}/api/kernels", trust_env=False).json()
 
 
 def figures(found):
@@ -30,6 +35,7 @@ def gateway(tmp_path):
         port = probe.getsockname()[1]
     command = [
         sys.executable, "-m", "kernel_gateway", "--KernelGatewayApp.ip=127.0.0.1",
+        "--JupyterWebsocketPersonality.list_kernels=True",
         f"--KernelGatewayApp.port={port}", "--KernelGatewayApp.port_retries=0",
     ]  # fmt: skip
     environment = {**os.environ, "HOME": str(tmp_path), "JUPYTER_RUNTIME_DIR": str(tmp_path)}
@@ -65,8 +71,7 @@ def test_three_engines_give_the_same_numbers(tiny, tmp_path, gateway, monkeypatc
     assert [one.error for found in (here, spread, remote) for one in found.entries] == [""] * 12
     assert len(figures(here)) == 4
     assert figures(here) == figures(spread) == figures(remote)
-    left = httpx.get(f"{gateway}/api/kernels", trust_env=False)
-    assert left.status_code == 403 or left.json() == [], "a kernel stays at the gateway"
+    assert kernels_at(gateway) == [], "a kernel stays at the gateway"
 
 
 @pytest.mark.slow
@@ -123,3 +128,22 @@ def test_stopping_a_run_on_a_worker_ends_its_kernel(tiny, tmp_path, kernels_of):
         )  # fmt: skip
     assert "it took longer than 6 seconds" in found.entries[0].error
     assert not kernels_of(runs)
+
+
+def test_a_token_that_would_not_be_shown_is_refused(tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv(kernels.GATEWAY, "http://127.0.0.1:9")
+    monkeypatch.setenv(kernels.TOKEN, "secret")
+    with pytest.raises(
+        BadArgument, match=r"`JUPYTER_GATEWAY_AUTH_TOKEN` is .*does not show it"
+    ) as told:
+        sweep.run(tiny(), grid={}, runs=tmp_path / "runs", jobs=1, gpus=[], progress=False)
+    assert "secret" not in str(told.value)
+
+
+def test_a_limit_that_no_gateway_would_keep_is_refused(tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv(kernels.GATEWAY, "http://127.0.0.1:9")
+    options = {"runs": tmp_path / "runs", "jobs": 1, "gpus": [], "progress": False}
+    with pytest.raises(BadArgument, match=r"`seconds` is 5, but .*gateway"):
+        sweep.run(tiny(), grid={}, seconds=5, **options)
+    with pytest.raises(BadArgument, match=r"`memory` is 1, but .*gateway"):
+        sweep.run(tiny(), grid={}, memory=1, **options)

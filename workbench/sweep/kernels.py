@@ -11,7 +11,7 @@ from typing import Any
 
 from workbench.errors import BadArgument, check_choice
 
-GATEWAY = "JUPYTER_GATEWAY_URL"
+GATEWAY, TOKEN = "JUPYTER_GATEWAY_URL", "JUPYTER_GATEWAY_AUTH_TOKEN"
 HERE = "workbench"
 PASSED = "KERNEL_"
 """What a gateway hands on to its kernels: variables whose names begin so."""
@@ -35,12 +35,16 @@ def check_kernel(kernel: str | None) -> None:
             a gateway's "python3".
 
     Raises:
-        BadArgument: nobody of that name, or no gateway answers.
+        BadArgument: nobody of that name, no gateway answers, or it wants a token.
     """
     address = gateway()
     if address is not None:
         from jupyter_server.gateway.gateway_client import GatewayClient
 
+        if os.environ.get(TOKEN):
+            wanted = "jupyter_server's client does not show it when it opens a kernel's channels"
+            mend = "Reach a gateway without a token through a tunnel, and unset it."
+            raise BadArgument(TOKEN, "(set)", wanted, mend)
         check_choice("kernel", kernel or "python3", _names_at(address))
         GatewayClient.clear_instance()  # it would keep the address of an earlier sweep
         GatewayClient.instance()  # here: several threads at once would make several
@@ -55,13 +59,8 @@ def _names_at(address: str) -> list[str]:
     import httpx
 
     mend = f"Start it, or unset {GATEWAY} to use this machine."
-    headers = {}
-    if os.environ.get("JUPYTER_GATEWAY_AUTH_TOKEN"):
-        headers["Authorization"] = f"token {os.environ['JUPYTER_GATEWAY_AUTH_TOKEN']}"
     try:
-        answer = httpx.get(
-            f"{address.rstrip('/')}/api/kernelspecs", timeout=20, headers=headers, trust_env=False
-        )
+        answer = httpx.get(f"{address.rstrip('/')}/api/kernelspecs", timeout=20, trust_env=False)
         answer.raise_for_status()
         return sorted(answer.json()["kernelspecs"])
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError) as error:

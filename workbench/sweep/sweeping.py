@@ -16,7 +16,7 @@ from workbench.sweep.bars import Bars
 from workbench.sweep.engines import ENGINES, Engine
 from workbench.sweep.folder import LOCK, check_writable, new_attempt, run_name
 from workbench.sweep.job import Done, Job, Watch
-from workbench.sweep.kernels import check_kernel
+from workbench.sweep.kernels import check_kernel, gateway
 from workbench.sweep.ledger import Ledger, key_of
 from workbench.sweep.notebook import check_name, plain_name, stoppable
 from workbench.sweep.parameters import declared, read_notebook
@@ -101,7 +101,7 @@ def run(
         runs: the folder that holds all runs.
         name: of the sweep, its folder in `runs`; None = the notebook's without its number.
         again: do finished runs again; the earlier ones are set aside.
-        seconds: limit of each run.
+        seconds: limit of each run; not through a gateway, like the next.
         memory: limit of each run in GB, of kernel and children, on this machine.
         seed: of draws and of Optuna's sampler.
         progress: show bars.
@@ -117,8 +117,9 @@ def run(
         KeyboardInterrupt: it was stopped (Ctrl-C or SIGTERM); the kernels are gone by then, and the
             next call goes on.
 
-    Breaks when: the notebook reads what is not among its parameters, a file that changed say: a
-    finished run is then taken for the same, though it would differ now. `again=True` repeats it.
+    Breaks when: a run behind a gateway hangs: it is not ended from here, by Ctrl-C either, before
+    its cell ends. And when the notebook reads what is not among its parameters, a file that changed
+    say: a finished run is then taken for the same, though it would differ now; `again=True` repeats.
     """
     source, book = Path(notebook).resolve(), read_notebook(Path(notebook))
     for option, value, known in (("search", search, SEARCHES), ("engine", engine, ENGINES)):
@@ -126,6 +127,9 @@ def run(
     for option, limit in (("seconds", seconds), ("memory", memory)):
         if limit is not None:
             check_number(option, limit, above=0, mend="Leave it out for no limit.")
+            if engine == "local" and gateway() is not None:
+                wanted = "a kernel behind a gateway is not ended from here"
+                raise BadArgument(option, limit, wanted, "Leave it out, and cull at the gateway.")
     points, listed = _planned(source, grid, seeds, search, n, seed)
     work, places = _engine(engine, client, kernel, jobs, gpus, per_gpu, threads)
     folder = Path(runs).resolve() / check_name(plain_name(source) if name is None else name)
