@@ -119,7 +119,7 @@ def run(
 
     Breaks when: a run behind a gateway hangs: it is not ended from here, by Ctrl-C either, before
     its cell ends. And when the notebook reads what is not among its parameters, a file that changed
-    say: a finished run is then taken for the same, though it would differ now; `again=True` repeats.
+    say: a finished run is then taken for the same, though it would differ now; again=True repeats.
     """
     source, book = Path(notebook).resolve(), read_notebook(Path(notebook))
     for option, value, known in (("search", search, SEARCHES), ("engine", engine, ENGINES)):
