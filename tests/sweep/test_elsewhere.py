@@ -15,12 +15,17 @@ from workbench import cluster, sweep
 from workbench.errors import BadArgument
 from workbench.sweep import kernels
 
+TOKEN = "JUPYTER_GATEWAY_AUTH_TOKEN"
 GRID = {"margin": [0.0, 0.1]}
 CELL = "import numpy as np\nmargin += float(np.random.default_rng(seed).normal())"
 
 
+def shown():
+    return {"Authorization": f"token {os.environ[TOKEN]}"} if TOKEN in os.environ else {}
+
+
 def kernels_at(address):
-    return httpx.get(f"{address}/api/kernels", trust_env=False).json()
+    return httpx.get(f"{address}/api/kernels", headers=shown(), trust_env=False).json()
 
 
 def figures(found):
@@ -29,7 +34,7 @@ def figures(found):
 
 @pytest.fixture
 def gateway(tmp_path):
-    """A real gateway on loopback; its address."""
+    """A real gateway on loopback that wants a token where the environment has one: its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -39,6 +44,7 @@ def gateway(tmp_path):
         f"--KernelGatewayApp.port={port}", "--KernelGatewayApp.port_retries=0",
     ]  # fmt: skip
     environment = {**os.environ, "HOME": str(tmp_path), "JUPYTER_RUNTIME_DIR": str(tmp_path)}
+    environment["KG_AUTH_TOKEN"] = environment.pop(TOKEN, "")
     environment.pop(kernels.GATEWAY, None)
     process = subprocess.Popen(
         command, env=environment, start_new_session=True,
@@ -49,7 +55,7 @@ def gateway(tmp_path):
     try:
         while True:
             try:
-                httpx.get(f"{address}/api", trust_env=False).raise_for_status()
+                httpx.get(f"{address}/api", headers=shown(), trust_env=False)
                 break
             except httpx.HTTPError:
                 assert time.monotonic() < end, "the gateway does not start"
@@ -130,20 +136,60 @@ def test_stopping_a_run_on_a_worker_ends_its_kernel(tiny, tmp_path, kernels_of):
     assert not kernels_of(runs)
 
 
-def test_a_token_that_would_not_be_shown_is_refused(tiny, tmp_path, monkeypatch):
-    monkeypatch.setenv(kernels.GATEWAY, "http://127.0.0.1:9")
-    monkeypatch.setenv(kernels.TOKEN, "secret")
-    with pytest.raises(
-        BadArgument, match=r"`JUPYTER_GATEWAY_AUTH_TOKEN` is .*does not show it"
-    ) as told:
-        sweep.run(tiny(), grid={}, runs=tmp_path / "runs", jobs=1, gpus=[], progress=False)
-    assert "secret" not in str(told.value)
+@pytest.fixture
+def secret(monkeypatch):
+    monkeypatch.setenv(TOKEN, "secret")
 
 
-def test_a_limit_that_no_gateway_would_keep_is_refused(tiny, tmp_path, monkeypatch):
+@pytest.mark.slow
+def test_a_gateway_with_a_token_is_used_and_a_wrong_token_named(
+    secret, gateway, tiny, tmp_path, monkeypatch
+):
+    monkeypatch.setenv(kernels.GATEWAY, gateway)
+    options = {"grid": {}, "runs": tmp_path / "runs", "jobs": 1, "gpus": [], "progress": False}
+    found = sweep.run(tiny(), **options)
+    assert [one.error for one in found.entries] == [""]
+    monkeypatch.setenv(TOKEN, "wrong")
+    with pytest.raises(BadArgument, match=r"refuses this token \(HTTP 40[13]\)") as told:
+        sweep.run(tiny(), **options)
+    assert "wrong" not in str(told.value)
+
+
+@pytest.mark.slow
+def test_a_run_behind_a_gateway_is_ended_when_it_should_be(gateway, tiny, tmp_path, monkeypatch):
+    """By its limit, by its kernel's death (the gateway starts another), by the gateway's end."""
+    monkeypatch.setenv(kernels.GATEWAY, gateway)
+    path = tiny(
+        "import os, signal, time\nif margin == 0.1: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "if margin == 0.2: time.sleep(600)\nif margin == 0.3: os.kill(os.getppid(), 15)\n"
+        "if margin == 0.3: time.sleep(600)"
+    )
+    options = {"runs": tmp_path / "runs", "gpus": [], "progress": False}
+    began = time.monotonic()
+    found = sweep.run(path, grid={"margin": [0.1, 0.2]}, jobs=2, seconds=10, **options)
+    assert time.monotonic() - began < 60
+    errors = {one.parameters["margin"]: one.error for one in found.entries}
+    assert "In [3] of 07_tiny.ipynb ended the kernel" in errors[0.1]
+    assert errors[0.2] == "it took longer than 10 seconds"
+    assert kernels_at(gateway) == []
+    found = sweep.run(path, grid={"margin": 0.3}, jobs=1, name="last", **options)
+    assert "the gateway closed its channels" in found.entries[0].error
+
+
+@pytest.mark.slow
+def test_a_silent_cell_behind_a_gateway_is_waited_for(gateway, tiny, tmp_path, monkeypatch):
+    """jupyter_server's client gives up after KERNEL_LAUNCH_TIMEOUT seconds without a message."""
+    from jupyter_server.gateway.gateway_client import GatewayClient
+
+    monkeypatch.setenv(kernels.GATEWAY, gateway)
+    monkeypatch.setattr(GatewayClient, "KERNEL_LAUNCH_TIMEOUT", 3)
+    path = tiny("import time; time.sleep(6)")
+    found = sweep.run(path, grid={}, runs=tmp_path / "runs", jobs=1, gpus=[], progress=False)
+    assert [one.error for one in found.entries] == [""]
+
+
+def test_memory_that_no_gateway_tells_is_refused(tiny, tmp_path, monkeypatch):
     monkeypatch.setenv(kernels.GATEWAY, "http://127.0.0.1:9")
     options = {"runs": tmp_path / "runs", "jobs": 1, "gpus": [], "progress": False}
-    with pytest.raises(BadArgument, match=r"`seconds` is 5, but .*gateway"):
-        sweep.run(tiny(), grid={}, seconds=5, **options)
     with pytest.raises(BadArgument, match=r"`memory` is 1, but .*gateway"):
         sweep.run(tiny(), grid={}, memory=1, **options)

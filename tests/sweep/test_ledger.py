@@ -12,9 +12,10 @@ def test_a_run_is_entered_once_and_its_course_is_kept(tmp_path):
     book = Ledger(tmp_path)
     assert book.enter("k", run="a", parameters={"b": 1, "a": [1, 2]}, notebook="n")
     assert not book.enter("k", run="a", parameters={}, notebook="n")
-    book.start("k")
+    book.start("k", {"v": "0"})
     book.end("k", "failed", seconds=1.5, error="no luck")
-    book.start("k")
+    assert book.entries()[0].versions == {"v": "0"}, "of a run that reported nothing too"
+    book.start("k", {"v": "0"})
     (entry,) = Ledger(tmp_path).entries()
     assert (entry.status, entry.attempts, entry.seconds, entry.error) == ("running", 2, None, "")
     book.end("k", "done", seconds=2.0, result={"versions": {"v": "1"}, "fingerprints": {"d": "x"}})
@@ -27,7 +28,7 @@ def test_what_a_killed_sweep_left_running_waits_again(tmp_path):
     book = Ledger(tmp_path)
     for key, end in (("a", "done"), ("b", None), ("c", "failed")):
         book.enter(key, run=key, parameters={}, notebook="n")
-        book.start(key)
+        book.start(key, {})
         if end:
             book.end(key, end, seconds=1.0)
     assert Ledger(tmp_path).recover() == 1

@@ -2,7 +2,9 @@
 
 import os
 import re
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -17,6 +19,8 @@ from workbench.__main__ import _values, main
 from workbench.errors import BadArgument, BadData
 from workbench.sweep import folder as folders
 from workbench.sweep import kernels
+from workbench.sweep import sweeping as conducting
+from workbench.sweep.job import LOG
 
 ROOT = Path(__file__).resolve().parents[2]
 GRID = {"loss": ["info_nce", "decoupled"], "margin": [0.0, 0.1]}
@@ -148,6 +152,58 @@ def test_a_run_over_its_limit_is_ended(tiny, tmp_path, kernels_of, cell, limits,
     assert entry.status == "failed"
     assert message in entry.error
     assert not kernels_of(tmp_path / "runs")
+
+
+@pytest.mark.slow
+def test_a_port_that_is_taken_is_named_after_a_second_try(tiny, tmp_path, monkeypatch, capfd):
+    from jupyter_client.connect import LocalPortCache
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port, find = taken.getsockname()[1], LocalPortCache.find_available_port
+        options = {"grid": {}, "runs": tmp_path / "runs", "jobs": 1, "gpus": [], "progress": False}
+        monkeypatch.setattr(LocalPortCache, "find_available_port", lambda self, ip: port)
+        found = sweep.run(tiny(), name="twice", **options)
+        said = found.entries[0].error
+        assert re.fullmatch(r"no kernel starts, twice: .*Address already in use.*", said), said
+        ports = [port]
+        monkeypatch.setattr(
+            LocalPortCache,
+            "find_available_port",
+            lambda self, ip: ports.pop() if ports else find(self, ip),
+        )
+        found = sweep.run(tiny(), name="once", **options)
+    assert [one.status for one in found.entries] == ["done"]
+    assert "Address already in use" in (found.folder / found.entries[0].run / LOG).read_text()
+    assert "Traceback" not in "".join(capfd.readouterr())
+
+
+def test_a_run_leaves_a_page_and_its_kernel_s_own_words(tiny, tmp_path):
+    cell = "import os\nos.write(int(os.environ.get('NONE', 2)), b'from below\\n')\nif margin: 1 / 0"
+    found = sweep.run(tiny(cell), grid={"margin": [0, 1]}, runs=tmp_path / "runs", **HERE)
+    assert {one.status for one in found.entries} == {"done", "failed"}
+    for one in found.entries:
+        folder = found.folder / one.run
+        assert "Content-Security-Policy" in (folder / "07_tiny.html").read_text(encoding="utf-8")
+        assert (folder / LOG).is_file()
+        assert one.versions["python"]
+
+
+def test_what_was_done_by_other_code_is_said_and_what_was_taken_away_done_again(
+    tiny, tmp_path, monkeypatch, capsys
+):
+    options = {"runs": tmp_path / "runs", "jobs": 2, "gpus": []}
+    path = tiny()
+    found = sweep.run(path, grid={"margin": [0, 1]}, **options)
+    shutil.rmtree(found.folder / found.entries[0].run)
+    now = {**conducting.versions(), "torch": "99"}
+    monkeypatch.setattr(conducting, "versions", lambda: now)
+    capsys.readouterr()
+    found = sweep.run(path, grid={"margin": [0, 1]}, **options)
+    assert [one.attempts for one in found.entries] == [2, 1]
+    said = capsys.readouterr().err
+    assert re.search(r"was done before: made with torch .*, now 99 \(--again repeats it\)", said)
 
 
 def test_two_processes_cannot_run_one_sweep(tiny, tmp_path):

@@ -65,7 +65,12 @@ class Bars:
         if self._plain:
             print(f"[{self._count}/{self._total}] {line}", file=sys.stderr, flush=True)
         elif error and self._shown:
-            self._all.write(line)
+            self._all.write(line, file=sys.stderr)
+
+    def known(self, run: str, note: str) -> None:
+        """A run was done before; what there is to say of that."""
+        self._all.initial = getattr(self._all, "initial", 0) + 1  # not of the time left
+        self.ended(run, "was done before", None, note)
 
     def close(self) -> None:
         """Take the bars of runs away, keep the whole one."""

@@ -11,7 +11,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,13 @@ from workbench.errors import BadData
 from workbench.files import read_json, write_json
 from workbench.report import DIGEST, RESULT, ROWS, RUN_VARIABLE, lacking
 from workbench.sweep.kernels import kernel_class, memory_of, stop
+from workbench.sweep.page import write_page
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 GB = 2**30
 STOP = ".stop"
+LOG = "kernel.log"
+BORN_DEAD = "Kernel died before replying"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +146,8 @@ def perform(job: Job, watch: Watch | None = None, *, bar: bool = False) -> Done:
         bar: show papermill's own progress bar.
 
     Returns:
-        How it went. The folder holds the executed notebook, as far as it came.
+        How it went. The folder holds the executed notebook as far as it came, an HTML copy and what
+        the kernel itself said.
     """
     seen = Watch() if watch is None else watch
     folder = Path(job.folder)
@@ -155,7 +159,15 @@ def perform(job: Job, watch: Watch | None = None, *, bar: bool = False) -> Done:
     executed = folder / source.name
     with seen.limits(job), _own_loop():
         problem = _execute(source, executed, job, seen, bar=bar)
+        if problem is not None and BORN_DEAD in problem and seen.reason is None:
+            problem = _execute(source, executed, job, seen, bar=bar)  # its ports were taken, say
+            if problem is not None and BORN_DEAD in problem:
+                problem = f"no kernel starts, twice: {_last_line(folder / LOG)}"
     took = time.monotonic() - began
+    if executed.is_file():
+        drop_dead_widgets(executed)
+        with suppress(OSError):  # a full disk; the notebook itself is there
+            write_page(executed, executed.with_suffix(".html"))
     if seen.reason is not None:
         status, why = seen.reason
         return Done(status=status, seconds=took, error=why)
@@ -163,7 +175,6 @@ def perform(job: Job, watch: Watch | None = None, *, bar: bool = False) -> Done:
         problem = _kept(executed, folder / RESULT)
     if problem is not None:
         return Done(status="failed", seconds=took, error=problem)
-    drop_dead_widgets(executed)
     return Done(status="done", seconds=took, result=read_json(folder / RESULT))
 
 
@@ -202,7 +213,9 @@ def _execute(source: Path, executed: Path, job: Job, watch: Watch, *, bar: bool)
             parameters=dict(job.values),
             kernel_name="python3",
             language="python",
-            kernel_manager_class=kernel_class(job.kernel, environment, watch.began),
+            kernel_manager_class=kernel_class(
+                job.kernel, environment, watch.began, Path(job.folder) / LOG
+            ),
             resources={"metadata": {"path": str(source.parent)}},
             progress_bar={"desc": "Cells"} if bar else False,
             store_widget_state=False,
@@ -222,6 +235,12 @@ def _execute(source: Path, executed: Path, job: Job, watch: Watch, *, bar: bool)
             mend_statuses(executed)
         return f"{source.name} could not be executed: {type(error).__name__}: {error}"
     return None
+
+
+def _last_line(log: Path) -> str:
+    """The last thing a kernel said."""
+    said = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.is_file() else []
+    return next((one.strip() for one in reversed(said) if one.strip()), "it said nothing")
 
 
 def _escaped(path: Path) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +47,7 @@ class Entry:
         attempts: times it was started.
         seconds: of the last attempt; None while it has none.
         error: why it failed, in a line.
-        versions: of Python, libraries and code, as the run reported them.
+        versions: of Python, libraries and code: the run's own, or of the machine that started it.
         fingerprints: of data, encoders and candidates, as the run reported them.
     """
 
@@ -87,7 +87,7 @@ class Ledger:
         >>> import tempfile
         >>> book = Ledger(Path(tempfile.mkdtemp()))
         >>> _ = book.enter("k1", run="a", parameters={"seed": 0}, notebook="n")
-        >>> book.start("k1"); book.end("k1", "done", seconds=2.0)
+        >>> book.start("k1", {"torch": "2.13.0"}); book.end("k1", "done", seconds=2.0)
         >>> [(one.run, one.status, one.attempts) for one in book.entries()]
         [('a', 'done', 1)]
     """
@@ -127,13 +127,13 @@ class Ledger:
             )
             return bool(done.rowcount)
 
-    def start(self, key: str) -> None:
-        """A kernel is about to start."""
+    def start(self, key: str, versions: Mapping[str, str]) -> None:
+        """A kernel is about to start, where these versions are installed."""
         with self._open() as database:
             database.execute(
                 "UPDATE runs SET status = 'running', attempts = attempts + 1, started = ?, "
-                "seconds = NULL, error = '' WHERE key = ?",
-                (time.time(), key),
+                "seconds = NULL, error = '', versions = ? WHERE key = ?",
+                (time.time(), json.dumps(dict(versions)), key),
             )
 
     def end(
@@ -145,27 +145,21 @@ class Ledger:
         error: str = "",
         result: Mapping[str, Any] | None = None,
     ) -> None:
-        """How it went."""
+        """How it went; a result's own versions, of another machine say, count."""
         told = result or {}
+        versions = json.dumps(told["versions"]) if told.get("versions") else None
         with self._open() as database:
             database.execute(
-                "UPDATE runs SET status = ?, seconds = ?, error = ?, versions = ?, "
-                "fingerprints = ? WHERE key = ?",
+                "UPDATE runs SET status = ?, seconds = ?, error = ?, "
+                "versions = coalesce(?, versions), fingerprints = ? WHERE key = ?",
                 (
                     status,
                     seconds,
                     error,
-                    json.dumps(told.get("versions", {})),
+                    versions,
                     json.dumps(told.get("fingerprints", {})),
                     key,
                 ),
-            )
-
-    def reopen(self, keys: Sequence[str]) -> None:
-        """Let finished runs be done again."""
-        with self._open() as database:
-            database.executemany(
-                "UPDATE runs SET status = 'waiting' WHERE key = ?", [(key,) for key in keys]
             )
 
     def recover(self) -> int:

@@ -17,7 +17,6 @@ from typing import Any
 from workbench.errors import BadArgument
 from workbench.sweep.job import Job, perform
 from workbench.sweep.kernels import check_kernel
-from workbench.sweep.page import write_page
 from workbench.sweep.parameters import check_parameters, read_notebook
 
 LATEST = "latest"
@@ -107,8 +106,8 @@ def run_notebook(
         done = perform(job, bar=True)
         if done.status != "done":
             raise RunFailed(done.error, executed)
-        page = write_page(executed, executed.with_suffix(".html"))
     _point_latest(folder)
+    page = executed.with_suffix(".html")
     return Run(folder=folder, notebook=executed, page=page, result=done.result)
 
 

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from workbench import files
 from workbench.errors import BadArgument, BadData, check_choice, check_count, check_number
-from workbench.report import RESULT
+from workbench.report import RESULT, versions
 from workbench.sweep import engines
 from workbench.sweep.bars import Bars
 from workbench.sweep.engines import ENGINES, Engine
 from workbench.sweep.folder import LOCK, check_writable, new_attempt, run_name
 from workbench.sweep.job import Done, Job, Watch
 from workbench.sweep.kernels import check_kernel, gateway
-from workbench.sweep.ledger import Ledger, key_of
+from workbench.sweep.ledger import Entry, Ledger, key_of
 from workbench.sweep.notebook import check_name, plain_name, stoppable
 from workbench.sweep.parameters import declared, read_notebook
 from workbench.sweep.plan import (
@@ -101,8 +101,8 @@ def run(
         runs: the folder that holds all runs.
         name: of the sweep, its folder in `runs`; None = the notebook's without its number.
         again: do finished runs again; the earlier ones are set aside.
-        seconds: limit of each run; not through a gateway, like the next.
-        memory: limit of each run in GB, of kernel and children, on this machine.
+        seconds: limit of each run.
+        memory: limit of each run in GB, of kernel and children; not through a gateway.
         seed: of draws and of Optuna's sampler.
         progress: show bars.
 
@@ -117,9 +117,8 @@ def run(
         KeyboardInterrupt: it was stopped (Ctrl-C or SIGTERM); the kernels are gone by then, and the
             next call goes on.
 
-    Breaks when: a run behind a gateway hangs: it is not ended from here, by Ctrl-C either, before
-    its cell ends. And when the notebook reads what is not among its parameters, a file that changed
-    say: a finished run is then taken for the same, though it would differ now; again=True repeats.
+    Breaks when: the notebook reads what is not among its parameters, a file that changed say: a
+    finished run is then taken for the same, though it would differ now; again=True repeats.
     """
     source, book = Path(notebook).resolve(), read_notebook(Path(notebook))
     for option, value, known in (("search", search, SEARCHES), ("engine", engine, ENGINES)):
@@ -127,9 +126,9 @@ def run(
     for option, limit in (("seconds", seconds), ("memory", memory)):
         if limit is not None:
             check_number(option, limit, above=0, mend="Leave it out for no limit.")
-            if engine == "local" and gateway() is not None:
-                wanted = "a kernel behind a gateway is not ended from here"
-                raise BadArgument(option, limit, wanted, "Leave it out, and cull at the gateway.")
+    if memory is not None and engine == "local" and gateway() is not None:
+        wanted = "what a kernel behind a gateway holds is not seen from here"
+        raise BadArgument("memory", memory, wanted, "Leave it out, and limit it at the gateway.")
     points, listed = _planned(source, grid, seeds, search, n, seed)
     work, places = _engine(engine, client, kernel, jobs, gpus, per_gpu, threads)
     folder = Path(runs).resolve() / check_name(plain_name(source) if name is None else name)
@@ -227,6 +226,16 @@ def _locked(folder: Path) -> Any:
         raise BadArgument("name", folder.name, wanted, "Wait for it, or name another.") from error
 
 
+def _changed(then: Mapping[str, str], now: Mapping[str, str]) -> str:
+    """A note on which versions differ; "" when none does."""
+    found = [
+        f"{name} {then[name]}, now {now[name]}"
+        for name in sorted(then.keys() & now.keys())
+        if then[name] != now[name]
+    ]
+    return f"made with {'; '.join(found)} (--again repeats it)" if found else ""
+
+
 class _Conductor:
     """The loop of a sweep; the only one that writes to the ledger."""
 
@@ -240,6 +249,7 @@ class _Conductor:
         self.running: dict[Future[Done], tuple[int, Point, str, str, Watch]] = {}
         self.same: dict[str, list[int]] = {}  # key of a running run -> who else asked for it
         self.fresh: set[str] = set()  # done in this very call
+        self.versions = versions()
 
     def conduct(self, total: int, *, progress: bool) -> None:
         """Start, watch and note runs until there are none."""
@@ -268,17 +278,17 @@ class _Conductor:
             if any(one[2] == key for one in self.running.values()):  # a study may ask twice
                 self.same.setdefault(key, []).append(number)
                 continue
-            again = self.setting.again and key not in self.fresh
-            if entry is not None and entry.status == "done" and not again:
-                result = files.read_json(self.setting.folder / entry.run / RESULT)
-                self.source.tell(number, objective(result, self.setting.metric))
-                bars.ended(entry.run, "was done before", None, "")
+            earlier = None if entry is None else self._earlier(entry)
+            if entry is not None and earlier is not None:
+                value, problem = self._value(earlier)
+                self.source.tell(number, value)
+                bars.known(entry.run, problem or _changed(entry.versions, self.versions))
                 continue
             run = run_name(full, self.defaults, key) if entry is None else entry.run
             self.ledger.enter(key, run=run, parameters=full, notebook=self.setting.code)
             folder = self.setting.folder / run
             new_attempt(folder)
-            self.ledger.start(key)
+            self.ledger.start(key, self.versions)
             job = Job(
                 notebook=str(self.setting.notebook), folder=str(folder), values=full,
                 kernel=self.setting.kernel, seconds=self.setting.seconds,
@@ -289,6 +299,23 @@ class _Conductor:
             bars.began(run)
             began = True
         return began
+
+    def _earlier(self, entry: Entry) -> dict[str, Any] | None:
+        """The result of a run that need not be done again."""
+        if entry.status != "done" or (self.setting.again and entry.key not in self.fresh):
+            return None
+        try:
+            found: dict[str, Any] = files.read_json(self.setting.folder / entry.run / RESULT)
+        except (BadArgument, BadData):  # somebody took its folder away
+            return None
+        return found
+
+    def _value(self, result: Mapping[str, Any]) -> tuple[float | None, str]:
+        """What a search raises, and what is wrong with it."""
+        try:
+            return objective(result, self.setting.metric), ""
+        except BadData as problem:
+            return None, str(problem)
 
     def _watch(self, bars: Bars) -> None:
         for number, point, _, _, watch in self.running.values():
@@ -302,10 +329,8 @@ class _Conductor:
         done = future.result()
         status, error, value = done.status, done.error, None
         if status == "done":
-            try:
-                value = objective(done.result, self.setting.metric)
-            except BadData as problem:
-                status, error = "failed", str(problem)
+            value, error = self._value(done.result)
+            status = "failed" if error else status
         self.ledger.end(key, status, seconds=done.seconds, error=error, result=done.result)
         self.known = {one.key: one for one in self.ledger.entries()}
         self.fresh.add(key)
