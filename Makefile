@@ -18,6 +18,8 @@ ESSAYS := $(sort $(wildcard notebooks/methods/*.ipynb))
 COMPARE := --nbval --nbval-current-env --nbval-cell-timeout=900 \
   --nbval-sanitize-with=tests/notebooks/sanitize.cfg
 PAIR := -n 2 --dist loadfile --maxfail=3 -o timeout=1000
+# Kernels and workers start hundreds of times; without their .pyc each compiles all of it anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 # Run one check; when it fails, say which command repeats it.
 define step

@@ -19,6 +19,9 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 import hypothesis
 import numpy as np
 import pytest
+import typed
+
+typed.install()  # before a module of ours is imported
 
 # At home every run draws new examples; a landing must not depend on what was drawn.
 hypothesis.settings.register_profile("ci", derandomize=True)

@@ -32,6 +32,8 @@ class Bars:
         self._bars = list(self._free)
         self._of: dict[str, Any] = {}
         self._count, self._total = 0, total
+        if self._plain:
+            print(f"Sweep: {total} runs, {places} at a time", file=sys.stderr, flush=True)
 
     def began(self, run: str) -> None:
         """A run started."""
