@@ -33,6 +33,7 @@ def _parser() -> argparse.ArgumentParser:
     sweep.add_argument("-n", type=int, help="draws or trials of a search")
     sweep.add_argument("--metric", default="trained", help="what optuna raises")
     sweep.add_argument("--jobs", type=int, help="kernels at a time")
+    sweep.add_argument("--gpus", help='which GPUs, as 0,2; "none" for cores (default: all)')
     sweep.add_argument("--per-gpu", type=int, default=1, help="kernels on one GPU")
     sweep.add_argument("--threads", type=int, help="threads of each kernel")
     sweep.add_argument("--seconds", type=float, help="limit of each run")
@@ -52,6 +53,13 @@ def _pairs(words: Sequence[str]) -> dict[str, str]:
             raise BadArgument("parameter", name, "it is given twice", "Give it once.")
         pairs[name] = value
     return pairs
+
+
+def _gpus(text: str | None) -> list[str] | None:
+    """GPUs as the command line names them."""
+    if text is None:
+        return None
+    return [] if text == "none" else [one.strip() for one in text.split(",") if one.strip()]
 
 
 def _values(text: str) -> list[str]:
@@ -101,6 +109,7 @@ def _sweep(asked: argparse.Namespace, runs: Path) -> int:
             engine="local" if client is None else "dask",
             client=client,
             jobs=asked.jobs,
+            gpus=_gpus(asked.gpus),
             per_gpu=asked.per_gpu,
             threads=asked.threads,
             kernel=asked.kernel,

@@ -53,6 +53,7 @@ for make in (lambda: Arm(InfoNCE()), lambda: Arm(Contrast(), sampler=3),
 """
 
 
+@pytest.mark.slow
 def test_wording_where_the_type_checker_of_the_tests_would_speak_first():
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", UNTYPED], capture_output=True, text=True, check=True
@@ -69,6 +70,7 @@ def values(comparison, name):
     return comparison.cards[name].values["RR@10"]
 
 
+@pytest.mark.slow
 def test_a_run_is_fit_by_hand(demo):
     """No step of its own: encoder, order, training and score are those of the public parts."""
     contrast = Contrast(loss=losses.InfoNCE(temperature=0.1))
@@ -82,6 +84,7 @@ def test_a_run_is_fit_by_hand(demo):
     np.testing.assert_array_equal(values(found, "plain"), card.values["RR@10"])
 
 
+@pytest.mark.slow
 def test_hard_replay_reads_what_its_own_run_writes(demo):
     stores = []
 
@@ -111,6 +114,7 @@ def test_every_seed_starts_as_scratch_does(demo):
             torch.testing.assert_close(mine[name], value, rtol=0, atol=0)
 
 
+@pytest.mark.slow
 def test_arms_do_not_depend_on_each_other(demo):
     one = {"a": Contrast(), "b": Contrast(loss=losses.InfoNCE(temperature=0.5))}
     two = dict(reversed(one.items()))
@@ -122,6 +126,7 @@ def test_arms_do_not_depend_on_each_other(demo):
     assert not np.array_equal(values(there, "a"), values(there, "b"))
 
 
+@pytest.mark.slow
 def test_seeds_are_averaged_query_by_query(demo):
     both = compare(demo, demo, {"a": Contrast()}, **SMALL | {"seeds": [4, 1]})
     each = [
@@ -134,6 +139,7 @@ def test_seeds_are_averaged_query_by_query(demo):
     assert [len(cards) for cards in both.runs.values()] == [2]
 
 
+@pytest.mark.slow
 def test_mined_sampler_recipe_and_metric_reach_the_run(demo):
     mined = bm25(demo, k=5)
     hard = Contrast(candidates=[InBatch("ap"), Hard(2)])
@@ -162,6 +168,7 @@ def test_mined_sampler_recipe_and_metric_reach_the_run(demo):
     assert found.runs["mined"][0].mean() != found.runs["averaged"][0].mean()
 
 
+@pytest.mark.slow
 def test_every_run_has_a_store_of_losses_of_its_own(demo):
     store = LossStore.empty(len(demo.pairs))
     knowledge = Knowledge.of(demo, losses=store)
@@ -231,6 +238,7 @@ def interrupted_at(monkeypatch, run):
     monkeypatch.setattr(comparison, "scored", scored)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("run", "kept", "seeds"), [(1, ["a"], 1), (3, ["a", "b"], 1), (5, ["a", "b"], 2)]
 )

@@ -18,6 +18,7 @@ def smaller(monkeypatch):
     monkeypatch.setattr(small, "TEST", ("fsspec",))
 
 
+@pytest.mark.slow
 def test_sides_share_nothing_and_training_keeps_its_duplicates(tmp_path, smaller):
     train, test = small_collections(pairs=300, test_queries=100, folder=tmp_path)
     assert (len(train.queries), len(test.queries)) == (300, 100)
@@ -34,6 +35,7 @@ def test_sides_share_nothing_and_training_keeps_its_duplicates(tmp_path, smaller
     assert other.fingerprint != train.fingerprint
 
 
+@pytest.mark.slow
 def test_copies_are_false_negatives_of_the_raw_rows_only(tmp_path):
     given, truth = copied_functions("accelerate", copied=30, others=40, folder=tmp_path)
     assert given.doc_texts == truth.doc_texts

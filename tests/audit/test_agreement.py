@@ -65,6 +65,7 @@ def test_the_newest_of_a_judge_votes_and_unsure_does_not():
     assert consensus(Verdicts.of([], judge="ann"), "dawid_skene").newest() == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["majority", "dawid_skene"])
 def test_a_tie_is_unsure_and_the_judge_is_the_consensus(how):
     found = consensus(verdicts_of([[1, 0], [0, 1]]), how)
@@ -81,6 +82,7 @@ def test_another_way_is_refused():
         consensus(verdicts_of([[1, 0]]), "vote")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_planted_judges_together_beat_one_and_weighted_beats_counted(seed):
     rng = np.random.default_rng(seed)
@@ -132,6 +134,7 @@ def expected_krippendorff(votes):
 vote = st.sampled_from([1, 0, 1, 0, None, -1, ""])
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(votes=st.lists(st.lists(vote, min_size=3, max_size=3), min_size=1, max_size=12))
 def test_measures_follow_their_definitions(votes):

@@ -54,6 +54,7 @@ def test_false_positives_all_but_vanish(seed):
     assert (~(answers & passed))[labels].mean() == pytest.approx(0.080, abs=0.015)
 
 
+@pytest.mark.slow
 def test_the_interval_covers_what_the_gate_refuses_of_all_others():
     """The share is chosen, not measured; binomial ends still cover the truth behind it."""
     covered = 0

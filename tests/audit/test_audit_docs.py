@@ -13,6 +13,7 @@ from workbench.errors import BadArgument
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "audit.md"
 
 
+@pytest.mark.slow
 def test_the_page_of_audit_runs(tmp_path, monkeypatch, capsys):
     blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
     assert len(blocks) >= 5
@@ -34,6 +35,7 @@ def test_the_page_of_audit_runs(tmp_path, monkeypatch, capsys):
     assert names["cleaned"].weight.sum() < found.weight.sum()
 
 
+@pytest.mark.slow
 def test_what_compares_with_labels_asks_for_the_collection():
     found, _, guides, _ = toy_audit()
     for rule in (rules.Guide(), rules.PositiveNeighbour()):

@@ -201,6 +201,7 @@ SAID = {
 }
 
 
+@pytest.mark.slow
 def test_wrong_kinds_are_refused_before_any_check():
     done = subprocess.run(
         [sys.executable, "-c", WRONG], capture_output=True, text=True, check=False

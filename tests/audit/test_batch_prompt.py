@@ -213,6 +213,7 @@ def test_the_planted_judge_errs_as_it_says():
         erring_judge(items=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.0, 0.12])
 def test_the_simulated_judge_at_the_thresholds(share):
     options = {

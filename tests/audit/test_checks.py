@@ -129,6 +129,7 @@ def everything(clean, encoder):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", registry.names("check"))
 def test_a_clean_world_is_clean(code, clean, encoder):
     given = everything(clean, encoder)
@@ -250,6 +251,7 @@ def test_options_out_of_range_are_refused(kind, options, argument):
 # What is given --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_what_is_given_is_checked(clean, found, guessed):
     with pytest.raises(BadArgument, match=r"`losses`.*one row per labelled pair, 120"):
         Given(collection=clean, losses=LossStore.empty(3))
@@ -308,6 +310,7 @@ def test_wb101_counts_probabilities(clean, guessed):
     assert checks.FalseNegatives()(Given(collection=clean, suspicion=sure)).count == K
 
 
+@pytest.mark.slow
 def test_wb101_on_a_planted_world():
     candidates, collection, guides, truth = toy_audit()
     found = suspicion(candidates, collection, guides=guides)
@@ -424,6 +427,7 @@ def test_wb103_finds_near_duplicates_of_training_queries(clean):
     assert "not compared" in finding.says
 
 
+@pytest.mark.slow
 def test_wb103_compares_answers_where_each_side_has_its_own(clean):
     copied = renamed(world(queries=sentences(N, 70), name="test"))
     finding = checks.AcrossSplits()(Given(collection=clean, evaluation=copied))

@@ -71,6 +71,7 @@ def brute_force(text, train, n, mincount, budget):
 texts = st.lists(st.lists(st.sampled_from("abc"), max_size=12).map(" ".join), max_size=6)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(texts.filter(len), texts, st.integers(1, 4), st.integers(1, 3), st.integers(0, 2))
 def test_equals_brute_force(test, train, n, mincount, budget):
@@ -137,6 +138,7 @@ def auroc(score, truth):
     return roc_auc_score(truth, score)
 
 
+@pytest.mark.slow
 def test_the_longest_match_finds_what_boilerplate_hides():
     for seed in range(3):
         world = copied_spans(seed=seed)

@@ -34,6 +34,7 @@ signs = st.characters(exclude_categories=["Cs", "Zs", "Cc"])
 name = st.one_of(st.text(signs, min_size=1, max_size=3), text)  # mostly ids that both formats take
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(rows=st.lists(st.tuples(text, text, label, text), max_size=8))
 def test_parquet_keeps_every_row(rows, tmp_path_factory):
@@ -51,6 +52,7 @@ def trec_id(value):
     return value.split() == [value] and not value.startswith("\ufeff")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("write", "read", "fits"),
     [(to_trec, from_trec, trec_id), (to_beir, from_beir, beir_id)],

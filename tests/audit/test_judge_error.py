@@ -128,6 +128,7 @@ def test_asking_until_yes_loses_precision_with_every_try():
     assert all(left > right for left, right in pairwise(found))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("persistent", "low", "high"), [(0.0, 0.95, 1), (0.3, 0.7, 0.84)])
 def test_a_vote_mends_only_what_is_not_persistent(persistent, low, high):
     truth, said = simulated(6_000, persistent, 25, seed=2)
@@ -135,6 +136,7 @@ def test_a_vote_mends_only_what_is_not_persistent(persistent, low, high):
     assert low <= precision_of_votes(truth, said) <= high
 
 
+@pytest.mark.slow
 def test_persistent_errors_stay_whatever_the_number_of_votes():
     truth, said = simulated(6_000, 1.0, 25, seed=3)
     once, often = precision_of_votes(truth, said[:, :1]), precision_of_votes(truth, said)
@@ -183,6 +185,7 @@ def test_an_interval_has_width_where_nobody_disagreed():
     assert found.high > 0.05  # 20 agreements do not exclude 5 %
 
 
+@pytest.mark.slow
 def test_a_judge_whose_flags_are_mostly_wrong_does_no_harm_when_weighed():
     rng = np.random.default_rng(6)
     found = {weight: [] for weight in (1.0, 0.0, None)}

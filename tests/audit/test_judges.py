@@ -283,6 +283,7 @@ print(json.dumps(said))
 """
 
 
+@pytest.mark.slow
 def test_wrong_kinds_are_refused_with_the_mend():
     done = subprocess.run([sys.executable, "-c", WRONG], capture_output=True, text=True, check=True)
     said = json.loads(done.stdout.splitlines()[-1])

@@ -62,6 +62,7 @@ def test_counts_are_those_of_the_definition():
     np.testing.assert_allclose(found.true_for_given.sum(axis=1), 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FILTERS)
 def test_issues_are_those_of_cleanlab(name):
     from cleanlab.filter import find_label_issues
@@ -77,6 +78,7 @@ def test_issues_are_those_of_cleanlab(name):
     assert (frame.suggested[frame.issue] != frame.given[frame.issue]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_wrong_labels_of_confused_classes_are_found(seed):
     """Dossier: AUC >= .95, matrix within .06, precision >= 5 x base and above plain argmax."""
@@ -103,6 +105,7 @@ def test_wrong_labels_of_confused_classes_are_found(seed):
     assert mended.mean() >= 0.8
 
 
+@pytest.mark.slow
 def test_probabilities_of_the_rows_themselves_hide_the_noise():
     world = confused_classes(rows=600)
     model = KNeighborsClassifier(1)

@@ -133,6 +133,7 @@ def test_it_is_off_unless_told_otherwise(server):
     assert judge([]) == []
 
 
+@pytest.mark.slow
 def test_neither_importing_nor_making_one_loads_the_client():
     code = (
         "import sys; from workbench.audit.judges import Endpoint, LLMJudge\n"
@@ -143,6 +144,7 @@ def test_neither_importing_nor_making_one_loads_the_client():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.slow
 def test_good_answers_are_counted_by_id(server, caplog):
     server.respond = lambda number, items: completion(
         f"Here you are:\n```json\n{json.dumps(rows(items)[::-1])}\n```"
@@ -243,6 +245,7 @@ def test_it_keeps_the_pace(server, slept):
     assert all(1 < wait <= 2 for wait in waits)
 
 
+@pytest.mark.slow
 def test_an_endpoint_that_stays_down_is_said_and_the_answers_kept(server, slept, tmp_path):
     def down(number, items):
         return (503, {}, '{"error": {"message": "for ' + KEY + ' closed"}}')
@@ -261,6 +264,7 @@ def test_an_endpoint_that_stays_down_is_said_and_the_answers_kept(server, slept,
     assert len(server.requests) == 5 + 4  # of two rounds of three, two were there
 
 
+@pytest.mark.slow
 def test_a_reply_that_does_not_come_is_given_up(server):
     free = threading.Event()
 
@@ -353,6 +357,7 @@ LLMJudge(endpoint=endpoint, batch=8, how="majority", cache=sys.argv[1])(asked)
 """
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_it_goes_on_where_it_was(server, tmp_path):
     process = subprocess.Popen([sys.executable, "-c", RUN, str(tmp_path)], stdout=subprocess.PIPE)
 
@@ -388,6 +393,7 @@ def test_the_cache_holds_no_text_and_no_key(server, tmp_path):
         assert secret not in told
 
 
+@pytest.mark.slow
 def test_what_decides_an_answer_decides_its_key(server, tmp_path):
     judge = judge_of(rounds=1, cache=tmp_path)
     judge(asked(5))
@@ -583,6 +589,7 @@ for make in (lambda: Endpoint(model=None), lambda: Endpoint(model="m", base_url=
 """
 
 
+@pytest.mark.slow
 def test_wrong_kinds_are_refused_in_our_words():
     done = subprocess.run([sys.executable, "-c", KINDS], capture_output=True, text=True, check=True)
     wanted = [

@@ -154,6 +154,7 @@ def trained(loss_of, *, widths, rows, batch, epochs, seed):
     return store
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_wrong_labels_stand_behind_the_gate(seed):
     """Dossier on DLG-LC: 40 % wrong; kept rows right at >= .88, right rows kept at >= .95."""
@@ -172,6 +173,7 @@ def test_wrong_labels_stand_behind_the_gate(seed):
     assert found.probability.mean() == pytest.approx((~world.clean).mean(), abs=0.08)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_pairs_that_do_not_belong_together_are_called_faulty(seed):
     """Dossier on DBPM: precision >= .95, recall >= .6; the easy ones need a quantile."""

@@ -48,6 +48,7 @@ def mutated(rng, bases, count):
     return texts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("threshold", "held"), [(0.5, 1_000_000), (0.8, 1_000_000), (1.0, 1_000_000), (0.8, 0)]
 )
@@ -171,6 +172,7 @@ def test_vectors_add_what_text_does_not_show():
     ]
 
 
+@pytest.mark.slow
 def test_a_split_by_group_does_not_leak_and_one_at_random_does(rng):
     from workbench.data import with_groups
     from workbench.data.sets import take

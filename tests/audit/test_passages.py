@@ -203,6 +203,7 @@ def one_fit(pooling, bags, start, epochs):
     return scorer, loss
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pooling", ["max", "attention", "mean"])
 def test_the_kit_passes_max_and_fails_mean_and_attention(pooling):
     """Dossier: max >= .8 and >= .7 within .1 of fresh; attention and mean <= .2; mean <= .7."""

@@ -90,6 +90,7 @@ def test_models_are_misled_from_where_the_two_lines_part():
     assert (np.sign(curve.given) == np.sign(curve.corrected)).tolist() == [True, False]
 
 
+@pytest.mark.slow
 def test_intervals_are_those_of_a_plain_bootstrap():
     random = np.random.default_rng(3)
     a, b = random.random(80), random.random(80) + 0.05

@@ -49,6 +49,7 @@ def rows_of(verdicts):
     return list(zip(*(column.tolist() for column in columns), strict=True))
 
 
+@pytest.mark.slow
 def test_what_is_judged_comes_back_whole_and_after_a_restart(place, four, opened):
     store = opened(place, four, judge="ann")
     shown = {"scores": {"guide": np.float32(0.5)}, "rank": np.int64(3), "rule": "margin\0"}
@@ -169,6 +170,7 @@ step = st.tuples(
 )
 
 
+@pytest.mark.slow
 def test_undo_and_redo_are_an_editors(place, four, opened):
     numbers = count()
 
@@ -363,6 +365,7 @@ def test_an_error_in_a_transaction_leaves_nothing(place, four, opened):
     assert len(store.frame()) == 0
 
 
+@pytest.mark.slow
 def test_a_writer_holds_off_the_next(place, four, opened):
     one, two = opened(place, four), opened(place, four)
     second = Thread(target=two.judge, args=("q1", "d1", "negative"))
@@ -375,6 +378,7 @@ def test_a_writer_holds_off_the_next(place, four, opened):
     assert one.verdicts().newest() == {("q1", "d1"): "negative"}
 
 
+@pytest.mark.slow
 def test_threads_share_a_store(place, four, opened):
     store = opened(place, four)
 
@@ -456,6 +460,7 @@ def old_store(place, fingerprint):
             )
 
 
+@pytest.mark.slow
 def test_an_older_store_opens_and_goes_on(place, four, opened):
     old_store(place, four.fingerprint)
     store = opened(place, four)
@@ -649,6 +654,7 @@ def test_a_held_lock_is_said(tmp_path, four, opened, monkeypatch):
     assert store.verdicts().newest() == {("q0", "d0"): "skip"}
 
 
+@pytest.mark.slow
 def test_many_rows_are_read_in_one_statement(tmp_path, opened):
     many = pairs_of(300)
     store = opened(tmp_path / "a.sqlite", many)

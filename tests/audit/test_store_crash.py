@@ -73,6 +73,7 @@ def go(*processes):
         process.stdin.flush()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [1, 500])
 def test_kill_9_loses_at_most_the_one_in_flight(place, after, child, opened):
     writer = child(ONE_BY_ONE, place, "ann")

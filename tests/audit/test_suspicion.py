@@ -56,6 +56,7 @@ def precision(truth, value, there):
 # -- evidence -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_signals_equal_loops():
     candidates, collection, guides, _ = world()
     found = evidence(candidates, collection, guides=guides)
@@ -177,6 +178,7 @@ def test_what_does_not_fit_is_refused_before_work():
 # -- hidden labels --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_hidden_labels_are_hidden_from_every_signal():
     """A hidden label's company and neighbours must not know it: labels that are noise teach 0."""
     _candidates, collection, guides, _ = world(noise=6.0)  # a useless guide
@@ -196,6 +198,7 @@ def test_hidden_labels_are_hidden_from_every_signal():
         assert abs(table[name] - 0.5) < 0.12, (name, table[name])
 
 
+@pytest.mark.slow
 def test_hidden_labels_rank_signals_as_the_truth_does():
     candidates, collection, guides, truth = world()
     found = hide(candidates, collection, guides=guides)
@@ -214,6 +217,7 @@ def test_hidden_labels_rank_signals_as_the_truth_does():
     assert table[names[0]] > table[names[1]] > table[names[2]]
 
 
+@pytest.mark.slow
 def test_hidden_labels_are_a_free_sample():
     candidates, collection, guides, _ = world()
     found = hide(candidates, collection, guides=guides)
@@ -226,6 +230,7 @@ def test_hidden_labels_are_a_free_sample():
         found.number("toy.neighbor")
 
 
+@pytest.mark.slow
 def test_only_labels_are_hidden_with_their_whole_query():
     candidates, collection, guides, _ = world(1)
     found = hide(candidates, collection, guides=guides)
@@ -246,6 +251,7 @@ def test_only_labels_are_hidden_with_their_whole_query():
 # -- suspicion ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("labels", [3, 1])
 def test_without_a_judgment_it_is_no_worse_than_the_best_signal(labels):
     candidates, _, _, truth = world(labels)
@@ -261,6 +267,7 @@ def test_without_a_judgment_it_is_no_worse_than_the_best_signal(labels):
     assert ours > margin + 0.1
 
 
+@pytest.mark.slow
 def test_judgments_teach_and_their_own_probability_is_out_of_fold():
     candidates, _, _, truth = world(1)
     start = suspected(1)
@@ -311,6 +318,7 @@ def test_judgments_mend_the_level_of_the_probabilities():
     assert unreliability(after) < unreliability(start)
 
 
+@pytest.mark.slow
 def test_one_judgment_moves_little_and_none_nothing():
     start = suspected()
     nothing = start.judged(Verdicts.of([], judge="me"))
@@ -323,6 +331,7 @@ def test_one_judgment_moves_little_and_none_nothing():
     np.testing.assert_array_equal(unsure.probability, start.probability)
 
 
+@pytest.mark.slow
 def test_known_positives_in_the_list_are_certain_and_never_drawn():
     _candidates, collection, guides, _ = world()
     mined = dense(collection, *guides["toy"], k=15, exclude="nothing")
@@ -362,6 +371,7 @@ def test_without_labels_the_rules_agree():
     assert found.probability[there].mean() == pytest.approx(RATE, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_one_label_and_one_query_each_teach_no_label_based_signal():
     """Hiding the only label of a document leaves it without company, as no candidate is."""
     rng = np.random.default_rng(0)
@@ -475,6 +485,7 @@ def test_a_draw_is_fair_within_its_strata():
     assert first.frame().shape == (100, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("how", "n"), [("balanced", 50), ("balanced", 200), ("random", 200)])
 def test_the_interval_of_the_count_holds_the_truth(how, n):
     candidates, _, _, truth = world()
@@ -536,6 +547,7 @@ def test_counts_over_rounds_and_what_is_not_judged(tmp_path):
 # -- thresholds -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_curve_equals_loops_and_its_bounds_hold():
     candidates, _, _, truth = world()
     start = suspected()
@@ -614,6 +626,7 @@ def test_rules_are_compared_on_one_sample():
         compare_rules(sample, {})
 
 
+@pytest.mark.slow
 def test_a_rule_that_learned_from_the_sample_is_measured_without_it():
     """With verdicts in the table it would always be right; without them intervals hold."""
     candidates, collection, _, truth = world(1)
@@ -703,6 +716,7 @@ def test_the_scorecard_tells_before_from_after():
             candidates, truth & False)), JudgedSample.hidden(candidates, truth))  # fmt: skip
 
 
+@pytest.mark.slow
 def test_two_guides_stand_together():
     candidates, collection, guides, truth = world()
     rng = np.random.default_rng(3)

@@ -57,6 +57,7 @@ def only(candidates, keep):
 # -- what is hidden -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("labels", [3, 1])
 def test_losses_of_hidden_pairs_are_hidden_too(labels):
     """Each query's cost is the mean over the labels it has left."""
@@ -76,6 +77,7 @@ def test_losses_of_hidden_pairs_are_hidden_too(labels):
         assert np.abs(left - value).min() < 1e-3
 
 
+@pytest.mark.slow
 def test_known_positives_in_the_list_are_no_candidates_nobody_labelled():
     """A miner that excludes nothing lists the hidden document twice, once as a negative."""
     _, collection, guides, _ = world()
@@ -88,6 +90,7 @@ def test_known_positives_in_the_list_are_no_candidates_nobody_labelled():
     np.testing.assert_array_equal(with_them.hidden, without.hidden)
 
 
+@pytest.mark.slow
 def test_a_table_without_labelled_pairs_is_not_learned_from():
     """Being unknown would tell hidden labels from candidates."""
     candidates, collection, guides, truth = world()
@@ -121,6 +124,7 @@ def test_names_that_another_signal_has_are_refused():
 # -- odd lists ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_empty_narrow_and_short_lists():
     candidates, collection, guides, truth = world()
     nothing = suspicion(only(candidates, candidates.docs < -1), collection, guides=guides)
@@ -145,6 +149,7 @@ def test_empty_narrow_and_short_lists():
     np.testing.assert_array_equal(np.isfinite(found.probability), short.docs >= 0)
 
 
+@pytest.mark.slow
 def test_memory_maps_change_nothing(tmp_path):
     candidates, collection, guides, _ = world()
     mapped = []
@@ -155,6 +160,7 @@ def test_memory_maps_change_nothing(tmp_path):
     np.testing.assert_array_equal(again.probability, suspected().probability)
 
 
+@pytest.mark.slow
 def test_the_newest_judge_wins_and_pairs_elsewhere_teach_nothing():
     candidates, _, _, truth = world()
     drawn = draw(suspected(), 60)
@@ -229,6 +235,7 @@ def test_a_count_says_nothing_that_judgments_refute():
     assert str(false_negatives(first, both, seed=3)) == str(false_negatives(first, both, seed=3))
 
 
+@pytest.mark.slow
 def test_a_clean_list_can_show():
     """Where nothing was found, suspicion alone must not rule out that nothing is there."""
     candidates, _, _, truth = world()
@@ -265,6 +272,7 @@ def test_bounds_are_those_of_clopper_and_pearson_where_all_weigh_the_same():
         assert row[f"{name}_high"] == pytest.approx(ends.high, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_recall_is_promised_where_the_model_is_sure_and_wrong():
     """2 % of what the model is sure of are positives: most draws see none of them there."""
     rng = np.random.default_rng(0)
@@ -330,6 +338,7 @@ def test_what_is_vouched_for_is_dropped_by_no_rule_alone():
     assert account["only_this"] == (candidates.docs[:, 1:] >= 0).sum()
 
 
+@pytest.mark.slow
 def test_queries_of_one_group_do_not_judge_each_other():
     """A judged pair's own probability stays the same whatever was said of an equal query's pair."""
     start = suspected()

@@ -63,6 +63,7 @@ def assert_same(one, two, *, atol=0.0):
 # --- encoding --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["bag", "transformer"])
 @pytest.mark.parametrize("shard", [20, 100])
 def test_encoding_is_that_of_one_process(client, collection, tmp_path, kind, shard):
@@ -104,6 +105,7 @@ def write_parquet(path, texts, first=0, *, groups=3):
     pq.write_table(pa.table({"text": texts, "id": ids}), path, row_group_size=groups)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shard", [2, 5, 100])
 def test_parquet_files_are_read_by_the_workers(client, collection, tmp_path, shard):
     texts, encoder = collection.doc_texts, encoder_of(collection)
@@ -200,6 +202,7 @@ def assert_same_candidates(one, two):
     assert one.fingerprint == two.fingerprint
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("levels", [64, 1])
 @pytest.mark.parametrize("block", [(60, 60), (25, 23), (60, 9)])
 @pytest.mark.parametrize("exclude", ["known", "labelled", "nothing"])
@@ -215,6 +218,7 @@ def test_candidates_are_those_of_one_process(client, collection, tmp_path, level
     assert not list((tmp_path / "parts").iterdir())
 
 
+@pytest.mark.slow
 def test_large_blocks_are_bitwise_those_of_one_process(client, tmp_path, collection_of):
     pairs = {(query, query): 1.0 for query in range(700)}
     collection = collection_of(pairs, queries=700, docs=20_000)
@@ -235,6 +239,7 @@ def test_a_wider_graph_of_known_positives(client, collection, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_vectors_of_the_folder_are_searched_where_they_lie(client, collection, tmp_path):
     encoder = encoder_of(collection)
     sides = cluster.encode_collection(encoder, collection, client=client, folder=tmp_path)
@@ -360,6 +365,7 @@ def test_addresses(client):
     assert client.status == "running"
 
 
+@pytest.mark.slow
 def test_a_scheduler_without_workers(tmp_path, collection):
     options = {"n_workers": 0, "dashboard_address": "127.0.0.1:0", "silence_logs": logging.ERROR}
     with distributed.LocalCluster(host="127.0.0.1", **options) as empty:
@@ -462,6 +468,7 @@ for ask in (
 """
 
 
+@pytest.mark.slow
 def test_wording_where_the_type_checker_of_the_tests_would_speak_first():
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", UNTYPED], capture_output=True, text=True, check=False
@@ -482,6 +489,7 @@ def test_a_shard_that_kills_its_workers_says_what_helps(client, collection, tmp_
     assert "cut it smaller" in caught.value.__notes__[0]
 
 
+@pytest.mark.slow
 def test_dask_is_loaded_only_when_it_is_used():
     import subprocess
 

@@ -34,6 +34,7 @@ def write(folder, *, corpus=None, queries=None, qrels=None):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 @pytest.mark.parametrize("name", COUNTS)
 def test_shared_collections_have_the_counts_of_their_source(shared, name):
@@ -60,6 +61,7 @@ def test_cranfield_keeps_grades_judged_zeros_and_empty_documents(shared):
     assert splits[0].doc_groups[first] != splits[0].doc_groups[second]
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_planted_judgments_replace_those_of_the_split(shared):
     folder = shared / "data" / "clinc150"

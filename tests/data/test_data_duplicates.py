@@ -79,6 +79,7 @@ def test_short_texts_are_grouped_only_when_equal_and_empty_ones_never():
     assert near_duplicates([]).tolist() == []
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_order_of_the_texts_does_not_matter(random):
@@ -91,6 +92,7 @@ def test_order_of_the_texts_does_not_matter(random):
     np.testing.assert_array_equal(same, shuffled[:, None] == shuffled[None, :])
 
 
+@pytest.mark.slow
 def test_one_family_of_copies_stays_cheap():
     base = " ".join(f"word{i}" for i in range(60))
     texts = [f"{base} tail{i}" for i in range(1500)]

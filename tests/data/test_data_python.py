@@ -219,6 +219,7 @@ module = sys.modules["workbench.data.python_functions"]
 SMALL = ["papermill", "nbval"]
 
 
+@pytest.mark.slow
 def test_small_collection_is_sound_kept_and_repeatable(tmp_path, monkeypatch):
     first = python_functions(SMALL, folder=tmp_path / "a")
     assert set(first.queries["source"][:]) == set(SMALL)
@@ -237,6 +238,7 @@ def test_small_collection_is_sound_kept_and_repeatable(tmp_path, monkeypatch):
     assert python_functions(SMALL[::-1], folder=tmp_path / "a").fingerprint == first.fingerprint
 
 
+@pytest.mark.slow
 def test_documents_mix_code_and_body_by_a_seeded_coin(tmp_path):
     made = {
         kind: python_functions(SMALL, document=kind, folder=tmp_path)
@@ -255,6 +257,7 @@ def test_documents_mix_code_and_body_by_a_seeded_coin(tmp_path):
         python_functions(SMALL, document="bdy", folder=tmp_path)
 
 
+@pytest.mark.slow
 def test_interrupted_and_damaged_collections_are_built_again(tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
 

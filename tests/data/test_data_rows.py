@@ -139,6 +139,7 @@ texts = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["parquet", "csv", "tsv", "jsonl"])
 @settings(max_examples=6, deadline=None)
 @given(

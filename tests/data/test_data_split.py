@@ -45,6 +45,7 @@ def check_apart(whole, sides):
         assert set(side.query_ids[np.unique(side.pairs[:, 0])]) == set(side.query_ids)
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(collections(), st.booleans())
 def test_by_source_nothing_stands_on_two_sides(whole, named):
@@ -62,6 +63,7 @@ def test_by_source_nothing_stands_on_two_sides(whole, named):
     assert sides["test"].recipe["split"]["docs_duplicated_elsewhere"] == 0
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None)
 @given(collections(), st.integers(0, 5))
 def test_by_group_nothing_stands_on_two_sides_and_nothing_is_lost(whole, seed):

@@ -55,6 +55,7 @@ def _known(world, query, doc):
     )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(judged(), st.data())
 def test_a_block_is_the_definition_cell_by_cell(world, data):
@@ -67,6 +68,7 @@ def test_a_block_is_the_definition_cell_by_cell(world, data):
     np.testing.assert_array_equal(graph.block(np.array(queries), np.array(docs)), expected)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(judged(), st.data())
 def test_a_mined_list_is_the_definition_and_a_missing_candidate_is_none(world, data):
@@ -82,6 +84,7 @@ def test_a_mined_list_is_the_definition_and_a_missing_candidate_is_none(world, d
     np.testing.assert_array_equal(graph.paired(np.array(queries), np.array(docs)), expected)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(judged())
 def test_queries_share_when_they_say_the_same_or_have_an_answer_in_common(world):
@@ -104,6 +107,7 @@ def test_queries_share_when_they_say_the_same_or_have_an_answer_in_common(world)
     np.testing.assert_array_equal(shared, shared.T)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(judged())
 def test_the_positives_of_a_query_are_the_true_cells_of_its_row(world):

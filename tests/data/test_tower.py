@@ -17,6 +17,7 @@ def in_batch(anchors, rows, rng):
     return losses.info_nce(scores, positive, weight=weight)
 
 
+@pytest.mark.slow
 def test_a_tower_learns_and_the_documents_stay():
     before = WORLD.docs.copy()
     short, long = (train_tower(WORLD, in_batch, steps=steps, rate=0.02) for steps in (1, 150))

@@ -15,6 +15,7 @@ made = scratch(texts, vocab_size=120, dim=8, device="cpu").fingerprint("doc")
 """
 
 
+@pytest.mark.slow
 def test_another_process_makes_the_same_encoder():
     run = [sys.executable, "-c", PROGRAM + "print(made)"]
     there = subprocess.run(run, capture_output=True, text=True, check=True, encoding="utf-8")

@@ -46,6 +46,7 @@ def assert_same_vectors(encoder, theirs):
     assert np.abs(sides[0] - sides[1]).max() > 1e-4  # the prompts were really used
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "pooling", "normalize"),
     [
@@ -111,6 +112,7 @@ def test_a_static_embedding_built_by_them(tmp_path):
     assert_same_vectors(Encoder.load(tmp_path / "theirs", device="cpu"), theirs)
 
 
+@pytest.mark.slow
 def test_the_packaged_model_gives_their_vectors():
     encoder = Encoder.load("sentence-transformers/all-MiniLM-L6-v2", device="cpu")
     from workbench.encode.hub import find_folder

@@ -20,6 +20,7 @@ def store(rows, pad_id=0):
     )
 
 
+@pytest.mark.slow
 @given(rows=rows_of_ids, data=st.data())
 def test_take_gives_back_every_row_and_pads_to_the_longest(rows, data):
     chosen = data.draw(st.lists(st.integers(0, len(rows) - 1), min_size=1, max_size=9))

@@ -213,6 +213,7 @@ def assert_nothing_wrong(folder, last):
     return int((rows >= 0).sum())
 
 
+@pytest.mark.slow
 def test_killed_writers_leave_no_wrong_vector(tmp_path):
     folder, found = tmp_path / "shelf", [0]
     for wait in (0.02, 0.05, 0.11):
@@ -229,6 +230,7 @@ def test_killed_writers_leave_no_wrong_vector(tmp_path):
     assert assert_nothing_wrong(folder, 3000) == 3000
 
 
+@pytest.mark.slow
 def test_two_writers_at_once_lose_and_double_nothing(tmp_path):
     folder = tmp_path / "shelf"
     processes = [writer(folder, 0, 900, 7), writer(folder, 300, 1200, 11)]

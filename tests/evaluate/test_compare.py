@@ -23,6 +23,7 @@ def test_exact_randomisation_on_few_queries():
     assert (found.wins, found.losses, found.ties, found.queries) == (5, 1, 0, 6)
 
 
+@pytest.mark.slow
 def test_interval_equals_a_bootstrap_by_loops():
     random = np.random.default_rng(0)
     difference = random.normal(0.02, 0.3, 60)
@@ -34,6 +35,7 @@ def test_interval_equals_a_bootstrap_by_loops():
     assert found.low < found.mean < found.high
 
 
+@pytest.mark.slow
 def test_the_test_agrees_with_the_normal_approximation():
     random = np.random.default_rng(3)
     difference = random.normal(0.05, 0.3, 200)

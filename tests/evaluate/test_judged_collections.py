@@ -35,6 +35,7 @@ def test_minilm_before_training(shared, name):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 @pytest.mark.parametrize("name", BM25)
 def test_bm25(shared, name):
@@ -43,6 +44,7 @@ def test_bm25(shared, name):
     np.testing.assert_allclose(means["nDCG@10"], BM25[name], atol=0.001)
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_splitting_identifiers_is_what_code_search_needs(shared):
     collection = read_beir(shared / "data" / "cosqa", split="test")

@@ -47,6 +47,7 @@ def random_judgments(random, queries, docs):
     return grades
 
 
+@pytest.mark.slow
 @settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

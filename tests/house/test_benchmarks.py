@@ -51,6 +51,7 @@ def test_quick_ends_with_its_figures(script):
         assert all(value > 0 for value in figures.values())
 
 
+@pytest.mark.slow
 def test_every_script_takes_quick():
     scripts = sorted((ROOT / "benchmarks").glob("*.py"))
     assert {path.name for path in scripts} >= {

@@ -57,6 +57,7 @@ def test_the_changelog_has_this_version():
     assert __version__ in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_the_readme_holds_what_is_generated_for_it():
     command = [sys.executable, ".ci/readme.py", "--check"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

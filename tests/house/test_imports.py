@@ -43,6 +43,7 @@ def test_the_front_door_loads_next_to_nothing():
     assert not added & {*HEAVY, "torch", "numpy", "scipy"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room", LIGHT_ROOMS)
 def test_light_rooms_load_no_torch(room):
     added = added_by(f"import workbench.{room}")
@@ -50,6 +51,7 @@ def test_light_rooms_load_no_torch(room):
     assert not added & {*HEAVY, "torch", "scipy.sparse"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room", TORCH_ROOMS)
 def test_other_rooms_load_torch_at_most(room):
     added = added_by(f"import workbench.{room}")
@@ -57,6 +59,7 @@ def test_other_rooms_load_torch_at_most(room):
     assert not added & {*HEAVY, "scipy.sparse"}
 
 
+@pytest.mark.slow
 def test_every_name_on_the_front_door_opens():
     script = "import workbench\nfor name in workbench.__all__: getattr(workbench, name)"
     subprocess.run([sys.executable, "-c", script], timeout=120, check=True)

@@ -85,6 +85,7 @@ def test_ci_runs_make_test_and_nothing_else():
     assert lines[-1] == "exec make test"
 
 
+@pytest.mark.slow
 def test_bench_writes_what_each_script_printed(clone):
     (clone / ".ci").mkdir()
     (clone / ".ci/bench.py").write_bytes((ROOT / ".ci/bench.py").read_bytes())

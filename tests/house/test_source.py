@@ -83,6 +83,7 @@ def forbidden(tree: ast.Module) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 @each_file
 def test_sizes(path):
     lines = path.read_text(encoding="utf-8").count("\n")
@@ -101,6 +102,7 @@ def test_public_things_are_documented(path):
     assert not undocumented(tree_of(path))
 
 
+@pytest.mark.slow
 @each_file
 def test_nothing_runs_data_or_uses_global_randomness(path):
     assert not forbidden(tree_of(path))
@@ -154,6 +156,7 @@ def tracked() -> list[Path]:
 READ = {".py", ".md", ".toml", ".yml", ".lock", ".cfg", ".json", ".txt", ".tsv", ".jsonl", ""}
 
 
+@pytest.mark.slow
 def test_no_tracked_file_holds_a_path_of_one_machine(machine_path):
     found = []
     for path in tracked():

@@ -77,6 +77,7 @@ def test_one_value_per_anchor(loss, law):
     assert value.dtype == scores.dtype
 
 
+@pytest.mark.slow
 def test_order_is_irrelevant(loss, law):
     scores, positive = scores_of()
     facts, weight = facts_of(loss, scores, positive), draw_weight(scores)

@@ -529,6 +529,7 @@ class Largest(TorchDispatchMode):
         return result
 
 
+@pytest.mark.slow
 def test_supremix_needs_no_cubic_memory():
     vectors = normalize(torch.randn(90, 5, generator=generator_of(0)), dim=1).requires_grad_()
     loss = losses.SupReMix(window=50.0, max_positive_mixtures=64)

@@ -94,6 +94,7 @@ def ranker(world, seed, *, loss, steps=400):
     return relevance.detach().numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_coupled_scorers_see_through_the_pool(seed):
     world, fresh = (pooled_world(queries=200, seed=one) for one in (seed, seed + 100))
@@ -140,6 +141,7 @@ def preferences(world, seed, flip, *, steps=200):
     return float(rate.mean()), float(torch.sigmoid(free.detach()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_known_flip_rate_calibrates(seed):
     world = hidden_positives(users=80, items=60, seed=seed)
@@ -192,6 +194,7 @@ def classifier(world, seed, *, gate, correct, epochs=16, batch=250):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_loss_gate_finds_wrong_labels_and_mends_them(seed):
     world = noisy_classes(seed=seed)
@@ -232,6 +235,7 @@ def containment(weight, seed, *, steps=500, batch=32):
     return longer, auc(truth, torch.cat([asked, reversed_]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_length_learns_which_side_is_the_excerpt(seed):
     silent, _ = containment(0.0, seed, steps=300)
@@ -273,6 +277,7 @@ def graded(world, seed, *, loss, steps=250, batch=120):
         return normalize(forward(torch.tensor(world.points)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_mixtures_put_labels_in_order(seed):
     from scipy.stats import spearmanr
@@ -322,6 +327,7 @@ def modes_of(world, seed, loss, *, steps=200, batch=150):
     return scores
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_nearest_neighbours_keep_the_modes_of_a_class(seed):
     world = class_modes(seed=seed)
@@ -357,6 +363,7 @@ def labeller(world, seed, loss, *, steps=100):
     return float(precision), hidden
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_missing_labels_are_not_negatives(seed):
     half, few = missing_labels(keep=0.5, seed=seed), missing_labels(keep=0.1, seed=seed)

@@ -59,6 +59,7 @@ STABLE = losses.ListDistill(temperature=1.0)
 PLAIN = losses.KLDistill(temperature=1.0)
 
 
+@pytest.mark.slow
 def test_a_flat_teacher_is_learned_by_the_stabilised_loss():
     """Rewards 0.01 apart: both find the order, the spread differs at least tenfold (seen 200)."""
     flat = -0.01 * torch.arange(8.0)
@@ -70,6 +71,7 @@ def test_a_flat_teacher_is_learned_by_the_stabilised_loss():
     assert spread[0] >= 10 * spread[1]
 
 
+@pytest.mark.slow
 def test_a_polarised_teacher_leaves_only_the_top():
     """As the paper says it degenerates to contrastive learning: the rest keeps its old order."""
     teacher = torch.tensor([50.0, *(-0.01 * i for i in range(1, 8))])
@@ -85,6 +87,7 @@ def test_a_polarised_teacher_leaves_only_the_top():
     torch.testing.assert_close(scores, contrast, rtol=0, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["paper", "code"])
 def test_the_document_that_fools_the_ranker_gets_the_most(form):
     """Document 1 out-scores the positive for the ranker; without reward the ranker is copied."""
@@ -152,6 +155,7 @@ class Toy:
         return (columns[None] != self.positives[rows][:, None]).float()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_frozen_bank_beats_the_batch(seed):
     """SPN4CIR's second stage; MRR@10 gain >= 0.15 on every seed (seen 0.30 to 0.33)."""
@@ -167,6 +171,7 @@ def test_a_frozen_bank_beats_the_batch(seed):
     assert torch.equal(toy.docs, before)
 
 
+@pytest.mark.slow
 def test_shared_extra_negatives_help():
     """SEA-KGC's slot: means rise with 0, 16, 64, 256 extras; >= 0.10 from 0 to 64 on every seed."""
     table = []
@@ -213,6 +218,7 @@ def dynamic(toy, top):
     return step
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS[:2])
 def test_static_negatives_alone_are_a_risk_and_dynamic_ones_are_not(seed):
     """Recall@100 of static top-3 alone < random; MRR of STAR >= random; ADORE >= static + 0.15."""

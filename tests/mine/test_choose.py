@@ -109,6 +109,7 @@ def test_random_is_seeded_by_query_and_nothing_else(found):
     np.testing.assert_array_equal(choose(some, 3, how="random", seed=1).docs, once.docs[order])
 
 
+@pytest.mark.slow
 def test_random_draws_every_candidate_equally_often(found):
     full = np.flatnonzero((found.weight > 0).sum(axis=1) >= 7)[0]
     size = int((found.weight[full] > 0).sum())

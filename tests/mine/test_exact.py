@@ -30,6 +30,7 @@ def by_loops(queries, docs, k, excluded):
     return np.array(scores, dtype=np.float32), np.array(places)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     seed=st.integers(0, 10_000),

@@ -63,6 +63,7 @@ def test_an_index_is_never_chosen_where_it_would_not_halve_the_work():
                 assert 2 * built < queries * docs * 64
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_recall_is_measured_and_met_and_scores_are_exact(kind, sides):
     queries, docs = sides
@@ -172,6 +173,7 @@ def test_a_heavy_query_costs_the_others_no_score(sides):
     np.testing.assert_array_equal(*(np.delete(places, 17, axis=0) for places in found))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("many", "extra"), [(1500, -40), (60, 64), (64, 64), (65, 128)])
 def test_a_heavy_query_makes_nobody_else_fetch_more(sides, many, extra):
     """Widths are k times 4 and the next power of two; beyond 1,024 a query is searched exactly."""
@@ -205,6 +207,7 @@ def test_vectors_without_clusters_are_searched_exactly_after_all(monkeypatch, rn
     assert asked["scanned"] > index.MOST_OF_ALL
 
 
+@pytest.mark.slow
 def test_a_recall_that_cannot_be_reached_is_said(monkeypatch, sides):
     def only_one(self):
         self.index.nprobe = 1
@@ -222,6 +225,7 @@ def test_more_is_looked_at_until_it_is_enough(sides):
     assert low["scanned"] < high["scanned"]
 
 
+@pytest.mark.slow
 def test_lists_of_an_interrupted_search_are_taken_up_again(tmp_path, monkeypatch, sides):
     queries, docs = sides
     monkeypatch.setattr(index, "QUERIES", 100)

@@ -141,6 +141,7 @@ OPTIONS = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("options", "rules", "choice"), OPTIONS, ids=lambda part: str(part)[:50])
 @pytest.mark.parametrize("faiss", [False, True])
 def test_every_filter_keeps_the_same_negatives(world, options, rules, choice, faiss):
@@ -155,6 +156,7 @@ def test_every_filter_keeps_the_same_negatives(world, options, rules, choice, fa
     same(found, table)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("scores", [False, True])
 def test_every_layout_is_the_same_table(world, layout, scores):
@@ -196,6 +198,7 @@ def test_a_cross_encoders_scores_filter_and_rank(world, options, rules):
     same(to_dataset(made, ours, scores=True, positive_scores=positive), table)
 
 
+@pytest.mark.slow
 def test_a_random_choice_comes_from_the_same_window(world):
     made, sides, _ = world
     rules, window = [Margin(margin=0.05)], (2, 9)

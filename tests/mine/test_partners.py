@@ -76,6 +76,7 @@ def average_precision(scores, truth):
     return float((np.cumsum(hits) / np.arange(1, len(hits) + 1))[hits].mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_partners_find_hidden_positives_that_the_guide_alone_misses(seed):
     """80 topics of 4 pairs, a guide whose error is larger than the topic; one label per query."""
@@ -99,6 +100,7 @@ def test_partners_find_hidden_positives_that_the_guide_alone_misses(seed):
     assert ap["partners"] >= max(ap["guide"], ap["neighbour"]) + 0.2
 
 
+@pytest.mark.slow
 def test_wrong_partners_poison_it():
     """What `Breaks when` says: labels drawn at random leave nothing of the advantage."""
     rng = np.random.default_rng(0)

@@ -56,6 +56,7 @@ RULES = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cells", [1, 40, 10**6])
 def test_it_equals_apply_rules(world, cells, monkeypatch):
     made, found, given = world

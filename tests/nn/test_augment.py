@@ -199,6 +199,7 @@ def spelled(tokenizer, table):
     return {token: TokenType(int(table[place])).name for token, place in fast.get_vocab().items()}
 
 
+@pytest.mark.slow
 def test_types_of_a_word_piece_vocabulary():
     from tokenizers import Tokenizer
 

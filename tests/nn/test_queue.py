@@ -122,6 +122,7 @@ def share_that_meets_itself(texts, size, batch, epochs, seed):
     return shares
 
 
+@pytest.mark.slow
 def test_queue_collision():
     """Gate queue_collision: 0 in the first epoch, then K^2 / (2 n^2) within 30 %."""
     for seed in range(3):

@@ -71,6 +71,7 @@ def paired(request):
     return world, store
 
 
+@pytest.mark.slow
 def test_pairs_that_do_not_belong_together_are_found(paired):
     """Dossier on DBPM: precision 1.00, recall .75 to .80 at 2 sd, AUC >= .998 of faulty pairs."""
     world, store = paired
@@ -93,6 +94,7 @@ def test_pairs_that_are_too_easy_need_a_quantile(paired):
     assert world.noisy[store.mean() <= among.noisy].mean() >= 0.8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_gate_keeps_right_labels(seed):
     """Dossier on DLG-LC: 40 % wrong labels; precision .91 to .98, recall 1.00."""

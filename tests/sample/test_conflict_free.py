@@ -58,6 +58,7 @@ def answered(positives, query_groups, doc_groups, query, doc):
     )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(judged(), st.integers(0, 3), st.booleans())
 def test_no_two_rows_of_a_batch_conflict(world, epoch, drop_last):
@@ -106,6 +107,7 @@ def _all_conflict(positives, query_groups, doc_groups):
     )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=30)
 @given(judged(), st.data())
 def test_a_mined_negative_answers_no_anchor_and_no_text_stands_twice(world, data):

@@ -146,6 +146,7 @@ def test_small_clusters_are_filled_up_and_no_query_comes_twice():
         assert np.bincount(labels[batch.rows]).tolist() == [20, 12]
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(
     st.lists(st.integers(0, 11), min_size=6, max_size=60),
@@ -330,6 +331,7 @@ def test_one_class_alone_never_fills_a_batch():
     assert len(sampler.left_out) == 36
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=40), st.integers(1, 4), st.integers(0, 3))
 def test_pieces_of_different_groups_meet_in_as_many_batches_as_there_can_be(groups, count, seed):
     groups = np.array(groups)

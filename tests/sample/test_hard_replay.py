@@ -95,6 +95,7 @@ def world(*, delta, seed, noisy, batches=40, dim=32, size=16, epochs=16, rate=0.
     return on_odd / steps, *accuracy
 
 
+@pytest.mark.slow
 def test_a_rare_mode_gets_nearly_twice_the_visits_and_is_learnt_better():
     plain = np.array([world(delta=1.0, seed=seed, noisy=False) for seed in range(5)])
     half = np.array([world(delta=0.5, seed=seed, noisy=False) for seed in range(5)])
@@ -104,6 +105,7 @@ def test_a_rare_mode_gets_nearly_twice_the_visits_and_is_learnt_better():
     assert plain[:, 0] == pytest.approx(0.15)
 
 
+@pytest.mark.slow
 def test_wrong_labels_get_the_visits_too_and_accuracy_falls():
     # The warning of the docstring, in numbers: .85 to .78 on the five seeds.
     options = {"noisy": True, "dim": 48, "size": 8}

@@ -41,6 +41,7 @@ def means(sampler):
 # -- clusters --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_cluster_batches_hold_the_hardest_negatives(seed):
     points = world(2048, 64, dim=32, seed=seed)
@@ -223,6 +224,7 @@ def test_the_gold_groups_come_out_whole(shared, from_zero):
         assert sorted(np.sort(batch.rows).tolist() for batch in sampler) == sorted(expected)
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_the_near_half_always_joins_and_the_far_half_is_drawn(shared):
     case = gold(shared, "neighbour pick")

@@ -92,6 +92,7 @@ def test_each_row_at_most_once_and_the_length_is_what_iterating_gives(name, grap
             assert batch.report["left_out"] == len(sampler.left_out)
 
 
+@pytest.mark.slow
 @every_sampler
 def test_resuming_at_every_position_gives_the_rest_of_the_straight_run(name, graph):
     whole = build(name, graph, seed=3, batch_size=48)

@@ -108,6 +108,7 @@ def said():
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(WANTED))
 def test_a_wrong_kind_is_refused_with_the_mend(said, name):
     assert said[name].startswith("BadArgument: ")

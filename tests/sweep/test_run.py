@@ -64,6 +64,7 @@ def kernels() -> set[int]:
     }
 
 
+@pytest.mark.slow
 def test_a_run_leaves_notebook_page_result_and_link(book, tmp_path, capsys):
     look = (
         "import os, sys\nfrom pathlib import Path\n"

@@ -68,6 +68,7 @@ def test_twelve_runs_end_in_one_table_and_are_never_repeated(tiny, tmp_path, ker
     assert not kernels_of(runs)
 
 
+@pytest.mark.slow
 def test_a_failed_run_is_told_keeps_its_notebook_and_is_tried_again(tiny, tmp_path):
     flag = tmp_path / "mended"
     path = tiny(f"import pathlib\nif margin and not pathlib.Path({str(flag)!r}).exists(): 1 / 0")
@@ -179,6 +180,7 @@ def test_a_port_that_is_taken_is_named_after_a_second_try(tiny, tmp_path, monkey
     assert "Traceback" not in "".join(capfd.readouterr())
 
 
+@pytest.mark.slow
 def test_a_run_leaves_a_page_and_its_kernel_s_own_words(tiny, tmp_path):
     cell = "import os\nos.write(int(os.environ.get('NONE', 2)), b'from below\\n')\nif margin: 1 / 0"
     found = sweep.run(tiny(cell), grid={"margin": [0, 1]}, runs=tmp_path / "runs", **HERE)
@@ -190,6 +192,7 @@ def test_a_run_leaves_a_page_and_its_kernel_s_own_words(tiny, tmp_path):
         assert one.versions["python"]
 
 
+@pytest.mark.slow
 def test_what_was_done_by_other_code_is_said_and_what_was_taken_away_done_again(
     tiny, tmp_path, monkeypatch, capsys
 ):
@@ -274,6 +277,7 @@ def test_a_gateway_that_is_down_is_named(tiny, tmp_path, monkeypatch, address):
         sweep.run(tiny(), grid={}, runs=tmp_path / "runs", **HERE)
 
 
+@pytest.mark.slow
 def test_a_notebook_that_reports_nothing_is_no_success(tiny, tmp_path):
     found = sweep.run(tiny("pass", report=False), grid={}, runs=tmp_path / "runs", **HERE)
     assert found.entries[0].status == "failed"
@@ -302,6 +306,7 @@ def test_processes_are_listed_right(kernels_of, tmp_path):
     assert not kernels_of(tmp_path / "runs")
 
 
+@pytest.mark.slow
 def test_the_command_line_takes_several_values_of_each(tiny, tmp_path, capsys):
     path, runs = str(tiny()), str(tmp_path / "runs")
     words = ["sweep", path, "--runs", runs, "--jobs", "2"]
@@ -310,6 +315,9 @@ def test_the_command_line_takes_several_values_of_each(tiny, tmp_path, capsys):
     assert re.search(r"0\.1\d* +done +nDCG@10 +0\.1000 +0\.3500", said)
     assert f"Best again: python -m workbench run {path} -p margin=0.1" in said
     assert main([*words, "-p", "loss=info_nec"]) == 2
+    assert main([*words, "--gpus", "0,0"]) == 2
+    assert "`gpus` is ['0', '0'], but each is named once" in capsys.readouterr().err
+    assert main([*words, "-p", "loss=info_nec", "--gpus", "none"]) == 2
     assert "Did you mean 'info_nce'" in capsys.readouterr().err
 
 

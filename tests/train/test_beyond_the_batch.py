@@ -34,6 +34,7 @@ def run_of(collection, contrast, *, recipe=RECIPE, **options):
 QUEUES = [Queue(20), Queue(20, momentum=0.0), Queue(1000, momentum=0.9)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("queue", QUEUES, ids=repr)
 def test_a_queue_fills_with_past_documents_and_not_with_this_step(collection, queue):
     run = run_of(collection, Contrast(candidates=[InBatch("ap"), queue]))
@@ -65,6 +66,7 @@ def test_a_slow_encoder_lags_behind(collection):
         assert moved == 0 or lag[0] < moved
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("queue", QUEUES[:2], ids=repr)
 @pytest.mark.parametrize("cached", [False, True])
 def test_resume_with_everything_is_bitwise(collection, tmp_path, queue, cached):
@@ -147,6 +149,7 @@ def test_a_bank_of_another_width_is_refused(collection):
         next(run)
 
 
+@pytest.mark.slow
 def test_shared_negatives_are_drawn_anew_and_repeat_themselves(collection):
     contrast = Contrast(candidates=[InBatch("ap"), Shared(6)])
     runs = [run_of(collection, contrast) for _ in range(2)]
@@ -157,6 +160,7 @@ def test_shared_negatives_are_drawn_anew_and_repeat_themselves(collection):
     assert seen[0].tolist() != seen[1].tolist()
 
 
+@pytest.mark.slow
 def test_every_candidate_and_a_wrapper_train_together(collection):
     contrast = Contrast(
         loss=losses.Matryoshka(loss=losses.InfoNCE(), dims=(16, 8)),
@@ -167,6 +171,7 @@ def test_every_candidate_and_a_wrapper_train_together(collection):
     assert rows[-1]["loss"] < rows[0]["loss"]
 
 
+@pytest.mark.slow
 def test_a_logged_step_can_be_taken_apart(collection):
     contrast = Contrast(candidates=[InBatch("ap"), Queue(32)], rules=[rules.KnownPositive()])
     run = run_of(collection, contrast, knowledge=Knowledge.of(collection))
@@ -186,6 +191,7 @@ def test_a_logged_step_can_be_taken_apart(collection):
         run.explain(10)
 
 
+@pytest.mark.slow
 def test_pair_losses_are_kept_per_epoch(collection):
     store = LossStore.empty(len(collection.queries))
     knowledge = Knowledge.of(collection, losses=store)

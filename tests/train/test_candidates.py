@@ -194,6 +194,7 @@ def test_the_bank_by_gold_numbers(shared):
 # -- mixes ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_mixes_by_hand():
     """Each score is the anchor with the unit mix of its sources; the anchor never dominates."""
     batch = batch_of(count=4, hard=3)

@@ -121,6 +121,7 @@ def peer_gist(batch, guide, *, margin, strategy, anchors, positives, temperature
     return peer([{} for _ in columns], torch.zeros(0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("margin", [0.0, 0.1, 0.3])
 @pytest.mark.parametrize("strategy", ["absolute", "relative"])
 @pytest.mark.parametrize("negatives", [0, 1])

@@ -63,6 +63,7 @@ def until(true, seconds=20.0):
         time.sleep(0.005)
 
 
+@pytest.mark.slow
 def test_a_pause_in_a_thread_changes_no_bit(collection, straight):
     run = run_of(collection)
     rows = iter(run)
@@ -127,6 +128,7 @@ def test_background_trains_pauses_and_goes_on(collection, straight):
     assert repr(handle).startswith("Background(done")
 
 
+@pytest.mark.slow
 def test_stop_ends_the_loop_saves_and_the_run_goes_on(collection, straight, tmp_path):
     run = run_of(collection, folder=tmp_path)
     for row in run:
@@ -203,6 +205,7 @@ def test_interrupting_a_pause_saves(collection, tmp_path):
     assert (tmp_path / "step-00000001").is_dir()
 
 
+@pytest.mark.slow
 def test_awaiting_lets_others_act_while_paused(collection, straight):
     run, seen = run_of(collection), []
 
@@ -228,6 +231,7 @@ def test_awaiting_lets_others_act_while_paused(collection, straight):
     assert losses_of(run) == straight
 
 
+@pytest.mark.slow
 def test_async_stop_and_cancel_leave_a_run_that_goes_on(collection, straight, tmp_path):
     run = run_of(collection, folder=tmp_path)
 

@@ -36,6 +36,7 @@ def pairs_only(anchors, positives):
     return cross_entropy(20 * anchors @ positives.T, torch.arange(len(anchors)))
 
 
+@pytest.mark.slow
 def test_it_names_the_setting():
     one = "Contrast(InfoNCE(temperature=0.05), [InBatch('ap')"
     assert any(name.startswith(one) for name in check_loss(pairs_only).equals)
@@ -69,6 +70,7 @@ def summed_chunks(anchors, positives):
     return Scaled.apply(pairs_only(anchors, positives), len(anchors))
 
 
+@pytest.mark.slow
 def test_a_gradient_of_b_times_is_found():
     alone = check_loss(summed_chunks)
     assert verdicts(alone)["gradient is that of the value"] == "fails"
@@ -84,6 +86,7 @@ def cut_at_the_queries(anchors, positives, negatives):
     return cross_entropy(20 * anchors @ docs.T, torch.arange(len(anchors)))
 
 
+@pytest.mark.slow
 def test_dropped_negatives_and_wrong_positives_are_found():
     found = check_loss(info_nce, chunked=cut_at_the_queries)
     assert verdicts(found)["chunked equals plain"] == "fails"
@@ -91,6 +94,7 @@ def test_dropped_negatives_and_wrong_positives_are_found():
     assert verdicts(check_loss(cut_at_the_queries))["every vector gets a gradient"] == "fails"
 
 
+@pytest.mark.slow
 def test_a_forgotten_temperature_is_found():
     """PEERS 3b.4: the cached path ignores the temperature."""
     found = check_loss(info_nce, chunked=lambda a, p, n: info_nce(a, p, n, temperature=1.0))
@@ -98,6 +102,7 @@ def test_a_forgotten_temperature_is_found():
     assert not found.ok
 
 
+@pytest.mark.slow
 def test_finite_masks_and_lost_weights_are_found():
     def finite_mask(scores, positive, weight=None):
         logits = scores / 0.001
@@ -119,6 +124,7 @@ def test_finite_masks_and_lost_weights_are_found():
     assert "InfoNCE(temperature=0.05)" in found.equals
 
 
+@pytest.mark.slow
 def test_order_size_and_shape_are_found():
     first = check_loss(lambda scores, positive, weight=None: scores[:, 0] - scores[:, 1])
     assert verdicts(first)["order of candidates is irrelevant"] == "fails"
@@ -131,6 +137,7 @@ def test_order_size_and_shape_are_found():
     assert not broken.ok
 
 
+@pytest.mark.slow
 def test_it_stands_on_the_front_door_and_makes_a_table():
     found = wb.check_loss(pairs_only)
     assert found.form == "vectors"

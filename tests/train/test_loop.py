@@ -88,6 +88,7 @@ def assert_equal(one, two, *, exact=True):
             torch.testing.assert_close(one[name], two[name], rtol=1e-4, atol=1e-5, msg=name)
 
 
+@pytest.mark.slow
 def test_it_learns_and_reports(collection):
     run = run_of(collection, recipe=Recipe(epochs=8, learning_rate=1e-2))
     rows = list(run)
@@ -99,6 +100,7 @@ def test_it_learns_and_reports(collection):
     assert run.encoder.age == 48
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [1, 4, 7])
 def test_resume_is_bitwise(collection, tmp_path, stop):
     straight = run_of(collection)
@@ -117,6 +119,7 @@ def test_resume_is_bitwise(collection, tmp_path, stop):
     assert second.encoder.age == 9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options", [{"ema": 0.9}, {"accumulate": 2}, {"cache_gradients": True, "token_budget": 32}]
 )
@@ -144,6 +147,7 @@ def test_resume_is_bitwise_with_every_option(collection, tmp_path, options):
         assert_equal(weights(second.averaged()), weights(straight.averaged()))
 
 
+@pytest.mark.slow
 def test_break_and_go_on_is_the_same_run(collection):
     straight, broken = run_of(collection), run_of(collection)
     for _ in straight:
@@ -166,6 +170,7 @@ def test_the_users_randomness_is_left_alone(collection):
     assert torch.equal(torch.rand(3), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 @pytest.mark.parametrize("budget", [16, 64, 4096])
 def test_gradient_cache_equals_the_plain_step(collection, budget, dropout):
@@ -181,6 +186,7 @@ def test_gradient_cache_equals_the_plain_step(collection, budget, dropout):
     assert_equal(results[0][1], results[1][1], exact=False)
 
 
+@pytest.mark.slow
 def test_micro_batches_do_not_change_the_numbers(collection):
     results = []
     for budget in (16, 100_000):
@@ -205,6 +211,7 @@ def test_accumulation_averages_batches(collection):
     assert row["pairs"] == 16
 
 
+@pytest.mark.slow
 def test_moving_average_is_between_start_and_end(collection):
     encoder = encoder_of(collection)
     start = weights(encoder)
@@ -223,6 +230,7 @@ def test_moving_average_is_between_start_and_end(collection):
     assert_equal(weights(run.encoder), weights(twin.encoder))
 
 
+@pytest.mark.slow
 def test_replay_rebuilds_any_logged_batch(collection, tmp_path):
     run = run_of(collection, folder=tmp_path, save_every=4)
     seen = {row["step"]: row for row in run}
@@ -238,6 +246,7 @@ def test_replay_rebuilds_any_logged_batch(collection, tmp_path):
         run.replay(2)
 
 
+@pytest.mark.slow
 def test_async_iteration_lets_others_act(collection):
     run, ticks = run_of(collection), []
 
@@ -292,6 +301,7 @@ class PoisonedGradient(losses.InfoNCE):
         return value
 
 
+@pytest.mark.slow
 def test_checkpoints_are_pruned_and_the_best_stays(collection, tmp_path):
     values = iter([0.1, 0.9, 0.3, 0.2, 0.1, 0.1, 0.1, 0.1, 0.1])
     run = run_of(
@@ -335,6 +345,7 @@ def test_hard_negatives_reach_the_loss(collection):
     assert row["candidates"] > 8 * 7 + 8 * 14
 
 
+@pytest.mark.slow
 def test_guide_is_encoded_once_per_text(collection, tmp_path):
     """A second training run encodes nothing (PEERS 3a.2: a peer encodes every text every step)."""
     guide = encoder_of(collection, kind="bag", seed=9)
@@ -427,6 +438,7 @@ class Interrupting:
         self.remember = stepper.remember
 
 
+@pytest.mark.slow
 def test_another_recipe_does_not_overwrite(collection, tmp_path):
     run = run_of(collection, folder=tmp_path, save_every=3)
     for _ in run:
@@ -447,6 +459,7 @@ def test_parts_of_another_collection_are_refused(collection):
         run_of(collection, contrast=Contrast(candidates=[InBatch("ap"), Hard(1)]))
 
 
+@pytest.mark.slow
 def test_the_last_step_is_always_kept_and_a_finished_run_is_not_repeated(collection, tmp_path):
     run = run_of(collection, folder=tmp_path)
     for _ in run:
@@ -508,6 +521,7 @@ def test_clipping_bounds_the_step(collection):
     assert norms[1][1] <= 1.01e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cached", [False, True])
 def test_bf16_stays_near_fp32_and_keeps_fp32_weights(collection, cached):
     values = []

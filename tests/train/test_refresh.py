@@ -131,6 +131,7 @@ def negatives_of(run, step):
 # --- what a refresh is -----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_negatives_are_mined_by_the_encoder_as_it_is(collection):
     """At every due step what is mined equals what one would mine by hand at that very point."""
     seen = []
@@ -160,6 +161,7 @@ def test_negatives_are_mined_by_the_encoder_as_it_is(collection):
     assert max(stale) > 0.2
 
 
+@pytest.mark.slow
 def test_a_batch_brings_the_negatives_of_its_round(straight):
     run, brought = straight, []
     for step in range(1, 11):
@@ -190,6 +192,7 @@ def test_mining_before_any_training_replaces_what_the_sampler_was_built_with(col
     assert not np.array_equal(fresh.docs, first_of(collection).docs)
 
 
+@pytest.mark.slow
 def test_rows_of_the_batches_do_not_change_with_the_negatives(collection):
     plain = fit(encoder_of(collection), collection, sampler_of(collection), HARD, recipe=RECIPE)
     run = run_of(collection)
@@ -204,6 +207,7 @@ def test_rows_of_the_batches_do_not_change_with_the_negatives(collection):
     assert plain.history.rows[3]["loss"] != run.history.rows[3]["loss"]
 
 
+@pytest.mark.slow
 def test_encoding_is_without_dropout_and_training_goes_on_with_it(collection):
     encoder = encoder_of(collection, kind="transformer", dropout=0.5)
     modes, vectors_of = [], []
@@ -229,6 +233,7 @@ def test_encoding_is_without_dropout_and_training_goes_on_with_it(collection):
     assert not np.array_equal(*vectors_of)
 
 
+@pytest.mark.slow
 def test_a_fixed_index_is_not_encoded_again(collection):
     """ADORE's schedule: queries follow the encoder, documents are whatever was given."""
     index = encoder_of(collection, seed=5).encode(
@@ -258,6 +263,7 @@ def test_a_fixed_index_is_not_encoded_again(collection):
     assert seen[-1][1].age == 8
 
 
+@pytest.mark.slow
 def test_two_encoders_with_one_cache_never_share_negatives(collection, tmp_path):
     """PEERS 3b.1: a peer's cache gave model B all of model A's negatives."""
     found = {}
@@ -279,6 +285,7 @@ def test_two_encoders_with_one_cache_never_share_negatives(collection, tmp_path)
 # --- the same run however it is cut ----------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [2, 3, 4, 9])
 def test_resume_is_bitwise(collection, straight, tmp_path, stop):
     first = run_of(collection, folder=tmp_path)
@@ -296,6 +303,7 @@ def test_resume_is_bitwise(collection, straight, tmp_path, stop):
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "saved", "stop", "rounds"),
     [
@@ -322,6 +330,7 @@ def test_an_abandoned_run_goes_on_with_the_same_sampler_object(
     assert logged(finished(second)) == logged(straight)
 
 
+@pytest.mark.slow
 def test_checkpoints_that_were_pruned_leave_every_round(collection, straight, tmp_path):
     run = finished(run_of(collection, folder=tmp_path, save_every=1, keep=1))
     names = sorted(path.name for path in (tmp_path / "rounds").iterdir())
@@ -336,6 +345,7 @@ def test_checkpoints_that_were_pruned_leave_every_round(collection, straight, tm
     assert run.negatives(5).recipe == again.negatives(5).recipe
 
 
+@pytest.mark.slow
 def test_looking_back_changes_nothing_ahead(collection, straight):
     looked = run_of(collection)
     for row in looked:
@@ -350,6 +360,7 @@ def interrupt():
     time.sleep(0.01)  # the handler runs between two bytecodes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["mine", "renew"])
 def test_an_interrupt_while_mining_loses_nothing(collection, straight, tmp_path, where):
     calls = []
@@ -439,6 +450,7 @@ def regrouping(collection, *, recipe=None, folder=None, sampler=None, refresh=No
     )
 
 
+@pytest.mark.slow
 def test_a_sampler_gets_fresh_vectors_before_each_epoch_it_wants_them_for(collection):
     sampler, ages = clustered(collection, start=1), []
     refresh = sampler.refresh
@@ -466,6 +478,7 @@ def test_it_groups_before_epoch_0_too(collection):
         np.testing.assert_array_equal(one.rows, two.rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [1, 6, 7, 20])
 def test_regrouped_runs_resume_bitwise(collection, straight_groups, tmp_path, stop):
     straight = straight_groups
@@ -481,6 +494,7 @@ def test_regrouped_runs_resume_bitwise(collection, straight_groups, tmp_path, st
         assert one.fingerprint == two.fingerprint
 
 
+@pytest.mark.slow
 def test_regrouping_in_the_middle_of_a_step(collection, tmp_path):
     """Six batches an epoch, four a step: step 2 takes two of epoch 0 and two of epoch 1."""
     recipe = Recipe(steps=5, learning_rate=2e-2, accumulate=4)
@@ -498,6 +512,7 @@ def test_regrouping_in_the_middle_of_a_step(collection, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_mining_and_grouping_encode_once(collection):
     sampler = Clusters(
         collection.pairs,
@@ -524,6 +539,7 @@ def test_mining_and_grouping_encode_once(collection):
 # --- what it is for --------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_fresh_negatives_are_harder_for_the_encoder_than_stale_ones(collection):
     """After 40 steps on the first round, the current encoder's own are nearer to its queries."""
     gaps, shares = [], []
@@ -558,6 +574,7 @@ def test_fresh_negatives_are_harder_for_the_encoder_than_stale_ones(collection):
     assert max(shares) <= 0.5, shares  # seen .32 to .34
 
 
+@pytest.mark.slow
 def test_refreshing_reaches_an_arm(collection):
     ages = []
 
@@ -575,6 +592,7 @@ def test_refreshing_reaches_an_arm(collection):
         compare(collection, collection, {"stale": stale, "bad": bad}, **options)
 
 
+@pytest.mark.slow
 def test_adore_step_by_step_is_a_bank_and_its_loss(collection):
     """Every step searches the whole frozen index with the query as it is: no Refresh needed."""
     index = encoder_of(collection).encode(
@@ -652,6 +670,7 @@ except ValueError as error:
 """
 
 
+@pytest.mark.slow
 def test_wording_where_the_type_checker_of_the_tests_would_speak_first():
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", UNTYPED], capture_output=True, text=True, check=True
@@ -692,6 +711,7 @@ def test_a_refresh_of_nothing_is_refused(collection):
             fit(encoder_of(collection), collection, sampler, Contrast(), refresh=Refresh())
 
 
+@pytest.mark.slow
 def test_a_wrong_answer_of_mine_is_refused_and_the_run_stays_whole(collection, straight):
     part = sample(collection, 20, seed=0)
     answers = [3, mine.bm25(part, k=3)]

@@ -21,6 +21,7 @@ WRITES = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(writes=WRITES, before=st.integers(0, 5))
 def test_statistics_equal_loops_over_a_dictionary(writes, before):
     store, kept = LossStore.empty(5), {}

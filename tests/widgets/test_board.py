@@ -170,6 +170,7 @@ def test_lists_agree_with_a_plain_loop(collection):
     assert top_ids(top, "unknown") == []
 
 
+@pytest.mark.slow
 def test_runs_without_lists_and_boards_without_texts(view, home):
     view.chosen = ["a", "c"]
     assert view.core.lists["sides"][1] is None
@@ -178,6 +179,7 @@ def test_runs_without_lists_and_boards_without_texts(view, home):
     assert all(row["text"] is None for row in bare.core.lists["sides"][0])
 
 
+@pytest.mark.slow
 def test_damaged_lists_are_told_not_raised(home, collection):
     view = board(home, collection=collection)
     for path in (home / "c").glob("per-query-*/card/scores.parquet"):
@@ -269,6 +271,7 @@ def test_what_is_the_same_in_all_stands_apart(home):
     assert "headroom_recovered" not in shown.columns, "it is empty"
 
 
+@pytest.mark.slow
 def test_the_twin_holds_table_picture_and_what_got_worse(view):
     twin = view.twin()
     assert twin.html == view.twin().html

@@ -412,6 +412,7 @@ def test_what_does_not_fit_is_refused_at_once(found, collection):
         hardness_explorer(rounds, truth={"c": np.zeros(found.docs.shape, dtype=np.bool_)})
 
 
+@pytest.mark.slow
 def test_hand_over_to_an_inspector(tmp_path):
     candidates, collection, guides, truth = toy_audit(facts=8, k=5)
     what_if = WhatIf(candidates, collection=collection, guide=next(iter(guides.values())))
@@ -429,6 +430,7 @@ def test_hand_over_to_an_inspector(tmp_path):
     assert shown == [tuple(pair) for pair in ids]
 
 
+@pytest.mark.slow
 def test_the_twin_keeps_pictures_and_numbers(found, collection):
     rounds = {"before": mined(1), "after": found}
     view = hardness_explorer(rounds, collection=collection, rules=RULES, margins=(0.0,))

@@ -146,6 +146,7 @@ def test_filters_by_rule_verdict_and_judge(desk, queue, store, collection):
         assert desk.filters == before
 
 
+@pytest.mark.slow
 def test_estimate_and_precision_follow_the_judged_draw(queue, store, candidates):
     pairs = queue.pairs(np.arange(0, len(queue), 3))
     draw = toy_draw(pairs, population=len(queue))

@@ -340,6 +340,7 @@ def test_wrong_lists_are_refused(rng):
             layout_how.from_candidates(mined, sides, values, k=k, seed=0)
 
 
+@pytest.mark.slow
 def test_neither_umap_nor_numba_is_loaded_before_it_is_needed():
     code = (
         "import sys, workbench.widgets.layout; "

@@ -108,6 +108,7 @@ def test_links_of_a_mined_list_are_its_own(world, rng):
     assert [one for one, _ in points.links(ASKED + 2).groups["positive"]] == [1]
 
 
+@pytest.mark.slow
 def test_a_click_tells_everything_of_a_query(view, send, world):
     answer = send(view.core, "show", point=0)
     assert answer == {}
@@ -217,6 +218,7 @@ def test_labels_are_words_of_the_texts_and_more_when_asked(view, send):
     assert "`count` is -1" in send(view.core, "clusters", count=-1)["error"]
 
 
+@pytest.mark.slow
 def test_a_page_without_webgl_gets_a_still_picture(view, send):
     send(view.core, "page", webgl=True, dark=True)
     assert view.backend == "plotly"
@@ -240,6 +242,7 @@ def test_the_pointer_is_told_in_words(view, send):
     assert view.hovered is None
 
 
+@pytest.mark.slow
 def test_its_words_and_twin_are_the_same_every_time(view):
     assert repr(view) == "EmbeddingMap(6 queries, 12 documents, by source, 0 selected)"
     view.select(query_ids=["q0"])
@@ -251,6 +254,7 @@ def test_its_words_and_twin_are_the_same_every_time(view):
     json.dumps(first.digest, allow_nan=False)
 
 
+@pytest.mark.slow
 def test_jupyter_scatter_keeps_positions(world, send):
     collection, vectors = world
     view = map(vectors, collection=collection, layout=layout(vectors, how="pca"),
@@ -276,6 +280,7 @@ def test_jupyter_scatter_keeps_positions(world, send):
     assert view.hovered == 3
 
 
+@pytest.mark.slow
 def test_two_maps_follow_each_other(world):
     collection, vectors = world
     first = layout(vectors, how="pca")
@@ -313,6 +318,7 @@ def test_a_layout_of_more_texts_or_in_another_order_is_cut(world):
         points_of(vectors, fewer)
 
 
+@pytest.mark.slow
 def test_wrong_options_are_refused(world):
     collection, vectors = world
     flat = layout(vectors, how="pca")
@@ -358,6 +364,7 @@ def test_many_points_are_drawn_by_jupyter_scatter(rng, monkeypatch, view):
     assert drawn == ["plotly", "scatter"]
 
 
+@pytest.mark.slow
 def test_plotly_and_jscatter_are_loaded_when_needed():
     code = (
         "import sys, workbench.widgets.map; heavy = {'plotly', 'jscatter', 'umap', 'openTSNE',"

@@ -130,6 +130,7 @@ def test_colours_without_names_are_refused():
         Colouring(name="x", codes=codes, names=("a",), colours=COLOURS[:2])
 
 
+@pytest.mark.slow
 def test_every_point_is_painted_and_context_is_grey(rng):
     xy = rng.uniform(size=(40, 2)).astype(np.float32)
     made = named("source", ["a"] * 20 + ["b"] * 20)

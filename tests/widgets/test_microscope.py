@@ -498,6 +498,7 @@ def _few(of):
 # -- the twin -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_twin_keeps_the_picture_and_the_numbers(view, found):
     view.select(1, 0)
     twin = view.twin()

@@ -123,6 +123,7 @@ def test_it_follows_a_thread_to_its_end(run_of):
     until(lambda: "workbench-monitor" not in names())
 
 
+@pytest.mark.slow
 def test_pause_and_resume_from_the_view(run_of, send):
     run = run_of(steps=2_000)
     view = monitor(run, every=0.05)
@@ -202,6 +203,7 @@ def test_a_finished_run_is_shown_from_its_folder(run_of, tmp_path):
         assert ("loss", "smoothed") in drawn(view)
 
 
+@pytest.mark.slow
 def test_the_twin_holds_the_numbers_and_a_picture(run_of):
     run = run_of(evaluate=lambda encoder: 0.5)
     view = monitor(run, every=None)
@@ -217,6 +219,7 @@ def test_the_twin_holds_the_numbers_and_a_picture(run_of):
     assert numbers["evaluation"] == 0.5
 
 
+@pytest.mark.slow
 def test_the_twin_in_the_notebook_is_brought_up_to_date_once(run_of):
     run = run_of()
     view = monitor(run, every=None)

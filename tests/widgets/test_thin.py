@@ -104,6 +104,7 @@ def test_a_history_that_was_wound_back_is_read_anew():
     assert log.count == 0
 
 
+@pytest.mark.slow
 def test_curves_are_thinned_and_those_without_numbers_left_out():
     log = Log()
     log.read(rows_like(30_000))

@@ -51,7 +51,7 @@ class Bars:
             bar.total, bar.n = max(1, watch.cells), watch.cell
             last = watch.rows[-1] if watch.rows else {}
             bar.set_postfix_str(
-                ", ".join(f"{name}={value}" for name, value in list(last.items())[:4]),
+                ", ".join(f"{name}={_short(value)}" for name, value in list(last.items())[:4]),
                 refresh=False,
             )
             bar.refresh()
@@ -79,6 +79,10 @@ class Bars:
         for bar in self._bars:
             bar.close()
         self._all.close()
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)[:20]
 
 
 _FORMAT = "  {desc}: cell {n_fmt} of {total_fmt} {bar:10} {elapsed} {postfix}"

@@ -205,7 +205,7 @@ def _execute(source: Path, executed: Path, job: Job, watch: Watch, *, bar: bool)
     def began(cell: Any, cell_index: int) -> None:
         watch.cell = cell_index + 1
 
-    watch.cells = len(read_json(source).get("cells", []))
+    watch.cells = len(read_json(source).get("cells", [])) + bool(job.values)  # one is put in
     try:
         papermill.execute_notebook(
             _escaped(source),
