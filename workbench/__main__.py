@@ -121,8 +121,13 @@ def _sweep(asked: argparse.Namespace, runs: Path) -> int:
         )
     table = found.table().drop(columns="run")
     print(f"\n{table.to_string(index=False, na_rep='', float_format='{:.4f}'.format)}\n")
+    if found.earlier:
+        print(f"{found.earlier} runs of this notebook's earlier code are left out.")
     if any(one.status == "done" for one in found.entries):
-        print(f"Best again: {found.command(found.best(asked.metric), asked.notebook)}")
+        try:
+            print(f"Best again: {found.command(found.best(asked.metric), asked.notebook)}")
+        except BadArgument as error:  # of the metric; the runs are there all the same
+            print(error, file=sys.stderr)
     return 0 if all(one.status in ("done", "pruned") for one in found.entries) else 1
 
 

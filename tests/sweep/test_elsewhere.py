@@ -145,7 +145,7 @@ def secret(monkeypatch):
 def test_a_gateway_with_a_token_is_used_and_a_wrong_token_named(
     secret, gateway, tiny, tmp_path, monkeypatch
 ):
-    monkeypatch.setenv(kernels.GATEWAY, gateway)
+    monkeypatch.setenv(kernels.GATEWAY, f"{gateway}/")
     options = {"grid": {}, "runs": tmp_path / "runs", "jobs": 1, "gpus": [], "progress": False}
     found = sweep.run(tiny(), **options)
     assert [one.error for one in found.entries] == [""]
@@ -174,6 +174,40 @@ def test_a_run_behind_a_gateway_is_ended_when_it_should_be(gateway, tiny, tmp_pa
     assert kernels_at(gateway) == []
     found = sweep.run(path, grid={"margin": 0.3}, jobs=1, name="last", **options)
     assert "the gateway closed its channels" in found.entries[0].error
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGHUP"])
+def test_a_kernel_at_a_gateway_does_not_outlive_its_sweep(
+    gateway, tiny, tmp_path, monkeypatch, name
+):
+    """After SIGKILL it does until the sweep goes on, which ends it; a closed terminal ends both."""
+    monkeypatch.setenv(kernels.GATEWAY, gateway)
+    path = tiny("import time\nif margin: time.sleep(600)")
+    script = (
+        "import sys\nfrom workbench import sweep\n"
+        "sweep.run(sys.argv[1], grid={'margin': 1}, jobs=1, gpus=[], runs=sys.argv[2], name='a',"
+        " progress=False)"
+    )
+    command = [sys.executable, "-c", script, str(path), str(tmp_path / "runs")]
+    process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
+
+    def until(condition):
+        end = time.monotonic() + 60
+        while not condition():
+            assert time.monotonic() < end, "it did not happen"
+            time.sleep(0.1)
+
+    until(lambda: any(one["execution_state"] == "busy" for one in kernels_at(gateway)))
+    os.kill(process.pid, getattr(signal, name))
+    process.wait(30)
+    if name == "SIGKILL":
+        (left,) = kernels_at(gateway)
+        options = {"runs": tmp_path / "runs", "name": "a", "gpus": [], "progress": False}
+        found = sweep.run(path, grid={"margin": 0}, jobs=1, **options)
+        assert "done" in {one.status for one in found.entries}
+        assert left["id"] not in {one["id"] for one in kernels_at(gateway)}
+    until(lambda: kernels_at(gateway) == [])
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from typing import Any
 
 from workbench.errors import BadArgument
 
-LOCK, ASIDE = ".lock", ".earlier"
+LOCK, ASIDE, COPY = ".lock", ".earlier", ".notebook"
 LONGEST = 70
 
 

@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from queue import Empty
 from threading import Thread
 from typing import Any
@@ -37,6 +38,8 @@ from workbench.sweep.kernels import GATEWAY, gateway
 
 PASSED = "KERNEL_"
 """What a gateway hands on to its kernels: variables whose names begin so."""
+NOTE = ".kernel"
+"""A run's file with the address of its kernel, while that lives."""
 GONE = "it died, or the gateway closed its channels"
 
 
@@ -105,8 +108,9 @@ class _Client(GatewayKernelClient):
         control: bool = True,  # noqa: FBT001, FBT002
     ) -> None:
         known = GatewayClient.instance()
+        where = f"{(known.ws_url or '').rstrip('/')}{known.kernels_endpoint}"
         socket = websocket.create_connection(
-            f"{known.ws_url}{known.kernels_endpoint}/{quote(str(self.kernel_id))}/channels",
+            f"{where}/{quote(str(self.kernel_id))}/channels",
             header=_headers(),
             timeout=known.KERNEL_LAUNCH_TIMEOUT,
             enable_multithread=True,
@@ -131,6 +135,11 @@ class _Client(GatewayKernelClient):
         self.response_router = Thread(target=self._route_responses, daemon=True)
         self.response_router.start()
 
+    def stop_channels(self) -> None:
+        """Close them, if they were ever opened."""
+        if self.channel_socket is not None and self.response_router is not None:
+            super().stop_channels()
+
     def _route_responses(self) -> None:
         queues = dict(self._channel_queues or {})
         with suppress(Exception):  # a closed socket, however it was closed
@@ -150,6 +159,21 @@ class _Client(GatewayKernelClient):
         if self.channel_socket is not None:
             with suppress(OSError, websocket.WebSocketException):
                 self.channel_socket.abort()  # type: ignore[no-untyped-call]
+
+
+def _delete(url: str) -> None:
+    with suppress(httpx.HTTPError):  # gone with its gateway
+        httpx.delete(url, headers=_headers(), timeout=20, trust_env=False)
+
+
+def end_left(folder: Path) -> None:
+    """End the kernel that a killed sweep left at the gateway for a run, if it did."""
+    note, where = folder / NOTE, (gateway() or "").rstrip("/")
+    with suppress(OSError):
+        url = note.read_text(encoding="utf-8").strip()
+        if where and url.startswith(f"{where}/api/kernels/"):  # nobody else's
+            _delete(url)
+        note.unlink()
 
 
 def _restarts(message: Mapping[str, Any]) -> bool:
@@ -178,21 +202,32 @@ class _Manager(GatewayKernelManager):
                 self.opened is not None and not self.opened.shell_channel.response_router_finished
             )
 
-    async def shutdown_kernel(self, now: bool = False, restart: bool = False) -> None:  # noqa: FBT001, FBT002
-        with suppress(HTTPError, OSError):  # gone with its gateway
-            await super().shutdown_kernel(now=now, restart=restart)
+    async def _async_is_alive(self) -> bool:
+        """What nbclient asks, every second."""
+        return await self.is_alive()
+
+    async def shutdown_kernel(
+        self,
+        now: bool = False,  # noqa: FBT001, FBT002
+        restart: bool = False,  # noqa: FBT001, FBT002
+    ) -> None:
+        """Ask the gateway; the base does not once it has been slow to answer."""
+        if self.kernel_id:
+            await asyncio.to_thread(_delete, self.kernel_url)
 
     def end(self) -> None:
         """End the kernel and its channels."""
         if self.kernel_id:
-            with suppress(httpx.HTTPError):
-                httpx.delete(self.kernel_url, headers=_headers(), timeout=20, trust_env=False)
+            _delete(self.kernel_url)
         if self.opened is not None:
             self.opened.cut()
 
 
 def manager_class(
-    kernel: str, environment: Mapping[str, str], started: Callable[[Any], None]
+    kernel: str,
+    environment: Mapping[str, str],
+    started: Callable[[Any], None],
+    folder: Path | None,
 ) -> type:
     """A kernel manager's class for papermill; see `kernels.kernel_class`."""
     passed = {f"{PASSED}{name}": value for name, value in environment.items()}
@@ -207,5 +242,13 @@ def manager_class(
         async def start_kernel(self, **options: Any) -> None:
             # papermill asks by "python3"; the environment would send all of ours
             await super().start_kernel(kernel_name=kernel, env=passed, cwd=options.get("cwd"))
+            if folder is not None:
+                (folder / NOTE).write_text(self.kernel_url, encoding="utf-8")
+
+        def cleanup_resources(self, restart: bool = False) -> None:  # noqa: FBT001, FBT002
+            if self.kernel_id:  # again: it may have been called dead when only slow to answer
+                _delete(self.kernel_url)
+            if folder is not None:
+                (folder / NOTE).unlink(missing_ok=True)
 
     return Remote

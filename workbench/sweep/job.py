@@ -7,6 +7,7 @@ result.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 import time
@@ -19,13 +20,12 @@ from typing import Any
 from workbench.errors import BadData
 from workbench.files import read_json, write_json
 from workbench.report import DIGEST, RESULT, ROWS, RUN_VARIABLE, lacking
-from workbench.sweep.kernels import kernel_class, memory_of, stop
+from workbench.sweep.kernels import LOG, kernel_class, memory_of, stop
 from workbench.sweep.page import write_page
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 GB = 2**30
 STOP = ".stop"
-LOG = "kernel.log"
 BORN_DEAD = "Kernel died before replying"
 
 
@@ -41,6 +41,7 @@ class Job:
         environment: variables of the kernel.
         seconds: it may take; None = as long as it likes.
         memory: GB that its kernel, with children, may hold; None = all there is.
+        home: the kernel's working directory; "" = the notebook's folder.
     """
 
     notebook: str
@@ -50,6 +51,7 @@ class Job:
     environment: Mapping[str, str] = field(default_factory=dict)
     seconds: float | None = None
     memory: float | None = None
+    home: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +71,23 @@ class Done:
     result: dict[str, Any] = field(default_factory=dict)
 
 
+def read_rows(lines: bytes) -> list[dict[str, Any]]:
+    """Rows of a file, one JSON object a line; what is none is left out.
+
+    Example:
+        >>> read_rows(bytes([123, 125]) + b" half a line")
+        []
+        >>> read_rows(b'{"step": 1}')
+        [{'step': 1}]
+    """
+    found = []
+    for line in lines.splitlines():
+        with suppress(ValueError):
+            row = json.loads(line)
+            found += [row] if isinstance(row, dict) else []
+    return found
+
+
 class Watch:
     """What others see of a running job, and how they end it; safe from any thread."""
 
@@ -77,7 +96,7 @@ class Watch:
         self.folder: Path | None = None
         self.reason: tuple[str, str] | None = None
         self._managers: list[Any] = []
-        self._read = 0
+        self._read, self._file = 0, (0, 0)
         self.rows: list[dict[str, Any]] = []
 
     def began(self, manager: Any) -> None:
@@ -95,15 +114,19 @@ class Watch:
 
     def new_rows(self) -> list[dict[str, Any]]:
         """Rows that the notebook reported (`report.row`) since the last call."""
-        path = None if self.folder is None else self.folder / ROWS
-        if path is None or not path.is_file():
+        try:
+            path = (self.folder or Path()) / ROWS
+            here = path.stat()
+            if (here.st_dev, here.st_ino) != self._file or here.st_size < self._read:
+                self._file, self._read = (here.st_dev, here.st_ino), 0  # a second attempt's
+            with path.open("rb") as file:
+                file.seek(self._read)
+                text = file.read()
+        except OSError:
             return []
-        with path.open("rb") as file:
-            file.seek(self._read)
-            text = file.read()
         whole = text[: text.rfind(b"\n") + 1]
         self._read += len(whole)
-        found = [json.loads(line) for line in whole.splitlines()]
+        found = read_rows(whole)
         self.rows.extend(found)
         return found
 
@@ -163,18 +186,16 @@ def perform(job: Job, watch: Watch | None = None, *, bar: bool = False) -> Done:
             problem = _execute(source, executed, job, seen, bar=bar)  # its ports were taken, say
             if problem is not None and BORN_DEAD in problem:
                 problem = f"no kernel starts, twice: {_last_line(folder / LOG)}"
-    took = time.monotonic() - began
-    if executed.is_file():
-        drop_dead_widgets(executed)
-        with suppress(OSError):  # a full disk; the notebook itself is there
-            write_page(executed, executed.with_suffix(".html"))
-    if seen.reason is not None:
-        status, why = seen.reason
-        return Done(status=status, seconds=took, error=why)
+    took, reason = time.monotonic() - began, seen.reason  # what is said later is said too late
     if problem is None:
         problem = _kept(executed, folder / RESULT)
+    if executed.is_file():
+        with suppress(Exception):  # a full disk, a picture that is missing: the notebook is there
+            drop_dead_widgets(executed)
+            write_page(executed, executed.with_suffix(".html"))
     if problem is not None:
-        return Done(status="failed", seconds=took, error=problem)
+        status, why = reason or ("failed", problem)
+        return Done(status=status, seconds=took, error=why)
     return Done(status="done", seconds=took, result=read_json(folder / RESULT))
 
 
@@ -187,7 +208,12 @@ def _own_loop() -> Iterator[None]:
         yield
     finally:
         if threading.current_thread() is not threading.main_thread():
-            ensure_event_loop().close()
+            loop = ensure_event_loop()
+            left = asyncio.all_tasks(loop)  # nbclient's watch over the kernel
+            for task in left:
+                task.cancel()
+            loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+            loop.close()
 
 
 def _execute(source: Path, executed: Path, job: Job, watch: Watch, *, bar: bool) -> str | None:
@@ -214,9 +240,9 @@ def _execute(source: Path, executed: Path, job: Job, watch: Watch, *, bar: bool)
             kernel_name="python3",
             language="python",
             kernel_manager_class=kernel_class(
-                job.kernel, environment, watch.began, Path(job.folder) / LOG
+                job.kernel, environment, watch.began, Path(job.folder)
             ),
-            resources={"metadata": {"path": str(source.parent)}},
+            resources={"metadata": {"path": job.home or str(source.parent)}},
             progress_bar={"desc": "Cells"} if bar else False,
             store_widget_state=False,
             on_cell_start=began,
@@ -231,7 +257,7 @@ def _execute(source: Path, executed: Path, job: Job, watch: Watch, *, bar: bool)
         mend_statuses(executed)
         raise
     except Exception as error:  # no port, no disk, a gateway that went away
-        if executed.is_file():
+        with suppress(Exception):
             mend_statuses(executed)
         return f"{source.name} could not be executed: {type(error).__name__}: {error}"
     return None
@@ -251,9 +277,10 @@ def mend_statuses(executed: Path) -> str:
     """Say in the kept notebook which cell stopped it: papermill wrote "completed" on all."""
     import nbformat
 
-    if not executed.is_file():
+    try:
+        book = nbformat.read(executed, as_version=4)
+    except (OSError, ValueError, nbformat.reader.NotJSONError):  # not there, or cut short
         return "The start"
-    book = nbformat.read(executed, as_version=4)
     began = [cell for cell in book.cells if cell.metadata.get("papermill", {}).get("start_time")]
     for cell in book.cells:
         cell.metadata.setdefault("papermill", {})

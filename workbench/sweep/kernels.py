@@ -15,6 +15,7 @@ from workbench.errors import check_choice
 
 GATEWAY = "JUPYTER_GATEWAY_URL"
 HERE = "workbench"
+LOG = "kernel.log"
 
 
 def gateway() -> str | None:
@@ -51,7 +52,7 @@ def kernel_class(
     kernel: str | None,
     environment: Mapping[str, str],
     started: Callable[[Any], None],
-    log: Path | None = None,
+    folder: Path | None = None,
 ) -> type:
     """A kernel manager's class for papermill.
 
@@ -59,13 +60,14 @@ def kernel_class(
         kernel: see `check_kernel`.
         environment: variables of the kernel, beside those it inherits.
         started: told of every manager made, so that its kernel can be stopped from elsewhere.
-        log: where a local kernel's own words go; None = to this terminal.
+        folder: of the run, which keeps what a local kernel itself says, or the address of one
+            behind a gateway while it lives; None = neither is kept.
     """
     if gateway() is not None:
         from workbench.sweep.gateway import manager_class
 
-        return manager_class(kernel or "python3", environment, started)
-    return _local(kernel, environment, started, log)
+        return manager_class(kernel or "python3", environment, started, folder)
+    return _local(kernel, environment, started, None if folder is None else folder / LOG)
 
 
 def _local(

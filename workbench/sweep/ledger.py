@@ -49,6 +49,8 @@ class Entry:
         error: why it failed, in a line.
         versions: of Python, libraries and code: the run's own, or of the machine that started it.
         fingerprints: of data, encoders and candidates, as the run reported them.
+        notebook: fingerprint of the code that was run.
+        started: when the last attempt was, seconds since 1970; 0 while there is none.
     """
 
     key: str
@@ -60,6 +62,8 @@ class Entry:
     error: str
     versions: dict[str, str]
     fingerprints: dict[str, str]
+    notebook: str
+    started: float
 
 
 def key_of(notebook: str, parameters: Mapping[str, object]) -> str:
@@ -79,6 +83,7 @@ class Ledger:
 
     Args:
         folder: of the sweep.
+        read_only: change nothing, make nothing; of somebody else's sweep, say.
 
     Raises:
         BadData: a damaged file, or one of a newer workbench.
@@ -92,9 +97,10 @@ class Ledger:
         [('a', 'done', 1)]
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / FILE
-        folder.mkdir(parents=True, exist_ok=True)
+    def __init__(self, folder: Path, *, read_only: bool = False) -> None:
+        self.path, self._read_only = folder / FILE, read_only
+        if not read_only:
+            folder.mkdir(parents=True, exist_ok=True)
         mend = "Move it away; finished runs are then found by their folders no more."
         try:
             with self._open() as database:
@@ -102,6 +108,9 @@ class Ledger:
                 if version > VERSION:
                     told = f"it is of version {version}, this workbench writes {VERSION}"
                     raise BadData(str(self.path), [told], "Use the newer workbench.")
+                if read_only:
+                    database.execute("SELECT count(*) FROM runs").fetchone()
+                    return
                 database.execute(_TABLE)
                 database.execute(f"PRAGMA user_version = {VERSION}")
         except sqlite3.DatabaseError as error:
@@ -109,7 +118,8 @@ class Ledger:
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        database = sqlite3.connect(self.path, timeout=30)
+        how = "?mode=ro" if self._read_only else ""
+        database = sqlite3.connect(f"{self.path.resolve().as_uri()}{how}", timeout=30, uri=True)
         try:
             with database:
                 yield database
@@ -162,21 +172,21 @@ class Ledger:
                 ),
             )
 
-    def recover(self) -> int:
-        """Runs that a killed sweep left "running": they are waiting again. How many?"""
+    def recover(self) -> list[str]:
+        """Runs that a killed sweep left "running": they are waiting again. Their folders' names."""
         with self._open() as database:
-            done = database.execute(
+            found = database.execute(
                 "UPDATE runs SET status = 'waiting', error = 'the sweep was killed meanwhile' "
-                "WHERE status = 'running'"
-            )
-            return int(done.rowcount)
+                "WHERE status = 'running' RETURNING run"
+            ).fetchall()
+        return [run for (run,) in found]
 
     def entries(self) -> list[Entry]:
         """All runs, in the order they were entered."""
         with self._open() as database:
             rows = database.execute(
                 "SELECT key, run, parameters, status, attempts, seconds, error, versions, "
-                "fingerprints FROM runs ORDER BY rowid"
+                "fingerprints, notebook, started FROM runs ORDER BY rowid"
             ).fetchall()
         return [
             Entry(
@@ -189,6 +199,8 @@ class Ledger:
                 error=row[6],
                 versions=json.loads(row[7]),
                 fingerprints=json.loads(row[8]),
+                notebook=row[9],
+                started=row[10] or 0.0,
             )
             for row in rows
         ]

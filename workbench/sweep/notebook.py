@@ -151,7 +151,7 @@ def _short(path: Path) -> str:
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Let SIGTERM unwind like Ctrl-C, so that the kernel is shut down on both."""
+    """Let SIGTERM and a closed terminal unwind like Ctrl-C, so that kernels are shut down."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -159,11 +159,13 @@ def stoppable() -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, stop)
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = [(number, signal.signal(number, stop)) for number in numbers]
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, was in before:
+            signal.signal(number, was)
 
 
 def _point_latest(folder: Path) -> None:

@@ -15,6 +15,8 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from workbench.errors import BadArgument, BadData, check_choice
 
 PARTS = {"loss": "losses", "rule": "rules", "sampler": "sample", "miner": "mine"}
@@ -123,7 +125,11 @@ def check_parameters(path: str | Path, given: Mapping[str, object]) -> dict[str,
             that is not registered.
         BadData: the notebook declares nothing, or wrongly.
     """
-    known = declared(path)
+    return fitted(declared(path), given)
+
+
+def fitted(known: Mapping[str, Parameter], given: Mapping[str, object]) -> dict[str, Any]:
+    """The same, of parameters that were read before."""
     for name in given:
         check_choice("parameter", name, known)
     values = {name: _fit(known[name], value) for name, value in given.items()}
@@ -151,7 +157,17 @@ def _check_part(name: str, value: str, default: object) -> None:
         check_choice(name, value, [one for kind in kinds for one in registry.names(kind)])
 
 
+def _plain(value: object) -> object:
+    """Python's own numbers: numpy's would make another run of the same value."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, list | tuple):
+        return type(value)(_plain(one) for one in value)
+    return value
+
+
 def _fit(parameter: Parameter, value: object) -> Any:
+    value = _plain(value)
     # None first: to `str | None` the word None means nothing, not four letters
     for kind in sorted(parameter.kinds, key=lambda one: one != "None"):
         try:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from workbench.errors import BadArgument, check_count, check_number
-from workbench.sweep.parameters import check_parameters, declared
+from workbench.sweep.parameters import declared, fitted
 
 SEED = "seed"
 Point = dict[str, Any]
@@ -130,12 +130,12 @@ def seeds_of(seeds: int | Sequence[int] | None) -> list[int] | None:
         return list(range(seeds))
     given: object = seeds
     listed = list(given) if isinstance(given, list | tuple | range | np.ndarray) else []
-    if not listed or len({*listed}) < len(listed):
+    if not listed or len({repr(one) for one in listed}) < len(listed):
         wanted = "it must be a count, or different whole numbers"
         raise BadArgument("seeds", seeds, wanted, "Try 3, or [0, 1, 2].")
     for one in listed:
         check_count("seeds", one, at_least=0, mend="Try [0, 1, 2].")
-    return listed
+    return [int(one) for one in listed]
 
 
 def with_seeds(points: Sequence[Point], seeds: Sequence[int] | None) -> list[Point]:
@@ -170,7 +170,7 @@ def checked(notebook: str | Path, points: Sequence[Mapping[str, object]]) -> lis
     known = declared(notebook)
     found: dict[str, Point] = {}
     for point in points:
-        values = check_parameters(notebook, point)
+        values = fitted(known, point)
         full = {name: values.get(name, one.default) for name, one in known.items()}
         found.setdefault(repr(sorted(full.items())), full)
     return list(found.values())

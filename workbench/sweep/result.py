@@ -26,15 +26,21 @@ class Sweep:
 
     Args:
         folder: `runs/<name>`.
-        entries: all runs, in the order they were entered.
+        entries: its runs of one state of the notebook's code, in the order they were entered.
+        earlier: how many runs of other states are left out; their numbers do not compare.
     """
 
     folder: Path
     entries: tuple[Entry, ...]
+    earlier: int = 0
 
     @classmethod
-    def load(cls, folder: str | Path) -> Sweep:
+    def load(cls, folder: str | Path, *, code: str | None = None) -> Sweep:
         """Read a sweep, also one that is running or was killed.
+
+        Args:
+            folder: `runs/<name>`.
+            code: fingerprint of the notebook's code; None = what was started last.
 
         Raises:
             BadArgument: no sweep is there.
@@ -44,7 +50,11 @@ class Sweep:
         if not (where / FILE).is_file():
             mend = "`ls runs` shows what there is."
             raise BadArgument("folder", str(folder), "it must hold a sweep's ledger", mend)
-        return cls(folder=where, entries=tuple(Ledger(where).entries()))
+        found = Ledger(where, read_only=True).entries()
+        if code is None and found:
+            code = max(found, key=lambda one: one.started).notebook
+        kept = tuple(one for one in found if one.notebook == code)
+        return cls(folder=where, entries=kept, earlier=len(found) - len(kept))
 
     def result(self, entry: Entry) -> dict[str, Any]:
         """What a finished run reported; {} of one that is not."""
@@ -92,14 +102,20 @@ class Sweep:
         """The point whose mean over its seeds is highest, by its best run.
 
         Raises:
-            BadArgument: no run is done.
+            BadArgument: no run is done, or none reported such a number.
         """
         found: dict[str, list[tuple[float, Entry]]] = {}
         for entry in self.entries:
             if entry.status == "done":
                 point = {name: one for name, one in entry.parameters.items() if name != "seed"}
-                value = objective(self.result(entry), metric)
+                try:
+                    value = objective(self.result(entry), metric)
+                except BadData:  # it was never asked for
+                    continue
                 found.setdefault(repr(sorted(point.items())), []).append((value, entry))
+        if not found and any(one.status == "done" for one in self.entries):
+            wanted = "no finished run has a number of that name"
+            raise BadArgument("metric", metric, wanted, 'Try "trained", or "metrics.RR@10".')
         if not found:
             wanted = "no run of it is done"
             raise BadArgument("sweep", self.folder.name, wanted, "Look at .table()['error'].")
@@ -125,4 +141,5 @@ class Sweep:
         for one in self.entries:
             counts[one.status] = counts.get(one.status, 0) + 1
         told = ", ".join(f"{number} {status}" for status, number in counts.items())
+        told += f"; {self.earlier} of other code left out" if self.earlier else ""
         return f"Sweep({self.folder.name}: {len(self.entries)} runs{', ' if told else ''}{told})"

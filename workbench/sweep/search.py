@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Any
 
 from workbench.errors import BadArgument, BadData
@@ -27,6 +28,8 @@ class Listed:
     def following(self) -> tuple[int, Point] | None:
         """The next point."""
         return next(self._left, None)
+
+    prunes = False
 
     def saw(self, number: int, point: Point, row: Mapping[str, Any]) -> bool:
         """Nothing is pruned."""
@@ -56,6 +59,8 @@ class Study:
     Breaks when: many runs go at once: each is chosen without knowing the others.
     """
 
+    prunes = True
+
     def __init__(self, space: Space, n: int, *, seeds: Sequence[int] | None, seed: int) -> None:
         optuna = _optuna()
         optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -69,6 +74,7 @@ class Study:
         self._pruned: set[int] = set()
         self._trials: dict[int, Any] = {}
         self._values: dict[int, list[float | None]] = {}
+        self._open: dict[int, int] = {}  # trial -> points of it that are not told yet
 
     def following(self) -> tuple[int, Point] | None:
         """The next seed of a trial, or the first of a new one."""
@@ -79,15 +85,17 @@ class Study:
             base = dict(trial.params)
             points = [base] if self._seeds is None else [{**base, SEED: one} for one in self._seeds]
             self._ready = [(trial.number, point) for point in points]
+            self._open[trial.number] = len(points)
         return self._ready.pop(0) if self._ready else None
 
     def saw(self, number: int, point: Point, row: Mapping[str, Any]) -> bool:
         """Report a row with `step` and `value`; is the trial below the median of the others?"""
         first = self._seeds is None or point[SEED] == self._seeds[0]
-        if not first or "step" not in row or "value" not in row:
+        step, value = row.get("step"), row.get("value")
+        if not first or not _is_number(value) or not isinstance(step, int) or step < 0:
             return False
         trial = self._trials[number]
-        trial.report(float(row["value"]), int(row["step"]))
+        trial.report(float(value), step)  # type: ignore[arg-type]
         return bool(trial.should_prune())
 
     def tell(self, number: int, value: float | None, *, pruned: bool = False) -> None:
@@ -96,8 +104,13 @@ class Study:
 
         found = self._values[number]
         found.append(value)
-        self._pruned |= {number} if pruned else set()
-        if len(found) < len(self._seeds or [0]):
+        self._open[number] -= 1
+        if pruned:  # its other seeds need not start
+            self._pruned.add(number)
+            left = [one for one in self._ready if one[0] != number]
+            self._open[number] -= len(self._ready) - len(left)
+            self._ready = left
+        if self._open[number] > 0:
             return
         known = [one for one in found if one is not None]
         if number in self._pruned:
@@ -119,6 +132,10 @@ def _optuna() -> Any:
         mend = "pip install 'negatives-workbench[sweep]'."
         raise BadArgument("search", "optuna", wanted, mend) from error
     return optuna
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
 
 
 def _distribution(optuna: Any, name: str, value: object) -> Any:
@@ -152,6 +169,6 @@ def objective(result: Mapping[str, Any], metric: str) -> float:
     found: Any = result
     for part in metric.split("."):
         found = found.get(part) if isinstance(found, Mapping) else None
-    if isinstance(found, bool) or not isinstance(found, int | float):
+    if not _is_number(found):
         raise BadData("result.json", [f"{metric!r} is no number in it"], "Name another metric.")
     return float(found)

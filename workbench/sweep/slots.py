@@ -64,6 +64,8 @@ def slots(
     for name, value in (("jobs", jobs), ("threads", threads)):
         if value is not None:
             check_count(name, value, mend="Try 2.")
+    if gpus is not None and not isinstance(gpus, list | tuple | range):
+        raise BadArgument("gpus", gpus, "it must be a list of GPUs", "Try [0, 1]; [] for cores.")
     cards = gpus_here() if gpus is None else [str(one) for one in gpus]
     if len({*cards}) < len(cards):
         raise BadArgument("gpus", list(gpus or []), "each is named once", "Use per_gpu=2.")

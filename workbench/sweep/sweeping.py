@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench import files
 from workbench.errors import BadArgument, BadData, check_choice, check_count, check_number
-from workbench.report import RESULT, versions
+from workbench.report import RESULT, ROWS, versions
 from workbench.sweep import engines
 from workbench.sweep.bars import Bars
 from workbench.sweep.engines import ENGINES, Engine
-from workbench.sweep.folder import LOCK, check_writable, new_attempt, run_name
-from workbench.sweep.job import Done, Job, Watch
+from workbench.sweep.folder import COPY, LOCK, check_writable, new_attempt, run_name
+from workbench.sweep.job import Done, Job, Watch, read_rows
 from workbench.sweep.kernels import check_kernel, gateway
 from workbench.sweep.ledger import Entry, Ledger, key_of
 from workbench.sweep.notebook import check_name, plain_name, stoppable
@@ -25,6 +26,7 @@ from workbench.sweep.plan import (
     Point,
     Space,
     checked,
+    choices,
     grid_points,
     random_points,
     seeds_of,
@@ -43,6 +45,7 @@ class _Setting:
     """What all runs of a sweep share."""
 
     notebook: Path
+    home: Path
     code: str
     folder: Path
     kernel: str | None
@@ -120,30 +123,45 @@ def run(
     Breaks when: the notebook reads what is not among its parameters, a file that changed say: a
     finished run is then taken for the same, though it would differ now; again=True repeats.
     """
-    source, book = Path(notebook).resolve(), read_notebook(Path(notebook))
+    source = Path(notebook).resolve()
+    read_notebook(source)
     for option, value, known in (("search", search, SEARCHES), ("engine", engine, ENGINES)):
         check_choice(option, value, known)
     for option, limit in (("seconds", seconds), ("memory", memory)):
         if limit is not None:
             check_number(option, limit, above=0, mend="Leave it out for no limit.")
-    if memory is not None and engine == "local" and gateway() is not None:
+    if memory is not None and gateway() is not None:
         wanted = "what a kernel behind a gateway holds is not seen from here"
         raise BadArgument("memory", memory, wanted, "Leave it out, and limit it at the gateway.")
     points, listed = _planned(source, grid, seeds, search, n, seed)
     work, places = _engine(engine, client, kernel, jobs, gpus, per_gpu, threads)
     folder = Path(runs).resolve() / check_name(plain_name(source) if name is None else name)
     check_writable(folder)
-    setting = _Setting(
-        notebook=source, code=_code_of(book), folder=folder, kernel=kernel, seconds=seconds,
-        memory=memory, metric=metric, again=again,
-    )  # fmt: skip
     with _locked(folder):
+        copy = _copied(source, folder)
+        setting = _Setting(
+            notebook=copy, home=source.parent, code=_code_of(read_notebook(copy)), folder=folder,
+            kernel=kernel, seconds=seconds, memory=memory, metric=metric, again=again,
+        )  # fmt: skip
         ledger = Ledger(folder)
-        ledger.recover()
+        left = ledger.recover()
+        if left and gateway() is not None:
+            from workbench.sweep.gateway import end_left
+
+            for run_left in left:
+                end_left(folder / run_left)
         origin = Listed(points) if listed is None else listed
         total = len(points) or (n or 0) * len(seeds_of(seeds) or [0])
         _Conductor(setting, ledger, origin, work, places).conduct(total, progress=progress)
-    return Sweep.load(folder)
+    return Sweep.load(folder, code=setting.code)
+
+
+def _copied(source: Path, folder: Path) -> Path:
+    """The notebook as it is now: who edits it meanwhile edits the next sweep."""
+    copy = folder / COPY / source.name
+    with files.atomic_file(copy) as temporary:
+        temporary.write_bytes(source.read_bytes())
+    return copy
 
 
 def _planned(
@@ -160,6 +178,14 @@ def _planned(
     if search == "grid" and n is not None:
         raise BadArgument("n", n, "a grid has its own length", 'Leave it out, or search="random".')
     if not isinstance(grid, Mapping):
+        listed: object = grid
+        if not isinstance(listed, list | tuple) or not listed:
+            wanted = "it must be names with values, or a list of points"
+            raise BadArgument("grid", grid, wanted, 'Try {"margin": [0.0, 0.1]}.')
+        for one in listed:
+            if not isinstance(one, Mapping):
+                wanted = "each point must be name -> value"
+                raise BadArgument("grid", one, wanted, 'Try [{"margin": 0.1}].')
         if search != "grid":
             wanted = f"search={search!r} draws from names with values"
             raise BadArgument("grid", grid, wanted, 'Try {"margin": [0.0, 0.1]}.')
@@ -172,11 +198,11 @@ def _planned(
         return checked(source, with_seeds(random_points(grid, n, seed=seed), numbers)), None
     check_count("n", n, mend="Try 20.")
     ends = [
-        {name: one.low if isinstance(one, Between) else one for name, one in grid.items()},
-        {name: one.high if isinstance(one, Between) else one for name, one in grid.items()},
+        {name: end}
+        for name, one in grid.items()
+        for end in ((one.low, one.high) if isinstance(one, Between) else choices(one))
     ]
-    for end in ends:
-        checked(source, with_seeds(grid_points(end), numbers))
+    checked(source, with_seeds(ends or [{}], numbers))
     return [], Study(grid, n, seeds=numbers, seed=seed)
 
 
@@ -196,7 +222,7 @@ def _engine(
         if jobs is not None or gpus is not None:
             wanted = "a cluster's workers decide"
             raise BadArgument("jobs" if jobs else "gpus", jobs or gpus, wanted, "Leave it out.")
-        return engines.dask(client, threads=threads)
+        return engines.dask(client, kernel=kernel, threads=threads)
     if client is not None:
         raise BadArgument("client", client, 'engine="local" uses none', 'Say engine="dask".')
     check_kernel(kernel)
@@ -224,6 +250,14 @@ def _locked(folder: Path) -> Any:
     except Timeout as error:
         wanted = "another process runs this sweep"
         raise BadArgument("name", folder.name, wanted, "Wait for it, or name another.") from error
+
+
+def _outcome(future: Future[Done]) -> Done:
+    """How a run went, also when what executes it broke."""
+    error = future.exception()
+    if error is None:
+        return future.result()
+    return Done(status="failed", seconds=0.0, error=f"{type(error).__name__}: {error}")
 
 
 def _changed(then: Mapping[str, str], now: Mapping[str, str]) -> str:
@@ -278,11 +312,7 @@ class _Conductor:
             if any(one[2] == key for one in self.running.values()):  # a study may ask twice
                 self.same.setdefault(key, []).append(number)
                 continue
-            earlier = None if entry is None else self._earlier(entry)
-            if entry is not None and earlier is not None:
-                value, problem = self._value(earlier)
-                self.source.tell(number, value)
-                bars.known(entry.run, problem or _changed(entry.versions, self.versions))
+            if entry is not None and self._known(number, point, entry, bars):
                 continue
             run = run_name(full, self.defaults, key) if entry is None else entry.run
             self.ledger.enter(key, run=run, parameters=full, notebook=self.setting.code)
@@ -292,7 +322,7 @@ class _Conductor:
             job = Job(
                 notebook=str(self.setting.notebook), folder=str(folder), values=full,
                 kernel=self.setting.kernel, seconds=self.setting.seconds,
-                memory=self.setting.memory,
+                memory=self.setting.memory, home=str(self.setting.home),
             )  # fmt: skip
             watch = Watch()
             self.running[pool.submit(self.engine, job, watch)] = (number, point, key, run, watch)
@@ -300,15 +330,25 @@ class _Conductor:
             began = True
         return began
 
-    def _earlier(self, entry: Entry) -> dict[str, Any] | None:
-        """The result of a run that need not be done again."""
-        if entry.status != "done" or (self.setting.again and entry.key not in self.fresh):
-            return None
+    def _known(self, number: int, point: Point, entry: Entry, bars: Bars) -> bool:
+        """Need it not be done again? Then the search learns what came of it."""
+        pruned = entry.status == "pruned" and self.source.prunes
+        if self.setting.again and entry.key not in self.fresh:
+            return False
+        if entry.status != "done" and not pruned:
+            return False
+        folder, value, note = self.setting.folder / entry.run, None, ""
         try:
-            found: dict[str, Any] = files.read_json(self.setting.folder / entry.run / RESULT)
+            if not pruned:
+                value, note = self._value(files.read_json(folder / RESULT))
         except (BadArgument, BadData):  # somebody took its folder away
-            return None
-        return found
+            return False
+        with suppress(OSError):
+            for row in read_rows((folder / ROWS).read_bytes()):
+                self.source.saw(number, point, row)
+        self.source.tell(number, value, pruned=pruned)
+        bars.known(entry.run, note or _changed(entry.versions, self.versions))
+        return True
 
     def _value(self, result: Mapping[str, Any]) -> tuple[float | None, str]:
         """What a search raises, and what is wrong with it."""
@@ -326,17 +366,16 @@ class _Conductor:
 
     def _note(self, future: Future[Done], bars: Bars) -> None:
         number, _, key, run, _ = self.running.pop(future)
-        done = future.result()
-        status, error, value = done.status, done.error, None
+        done, value, note = _outcome(future), None, ""
+        status = done.status
         if status == "done":
-            value, error = self._value(done.result)
-            status = "failed" if error else status
-        self.ledger.end(key, status, seconds=done.seconds, error=error, result=done.result)
+            value, note = self._value(done.result)  # it is done all the same
+        self.ledger.end(key, status, seconds=done.seconds, error=done.error, result=done.result)
         self.known = {one.key: one for one in self.ledger.entries()}
         self.fresh.add(key)
         for asked in (number, *self.same.pop(key, ())):
             self.source.tell(asked, value, pruned=status == "pruned")
-            bars.ended(run, status, done.seconds, error)
+            bars.ended(run, status, done.seconds, done.error or note)
 
     def _stop(self) -> None:
         """End every kernel, wait until it is gone, and say so in the ledger."""
@@ -344,10 +383,7 @@ class _Conductor:
             watch.end("stopped", "the sweep was stopped")
         wait(self.running)
         for future, (_, _, key, _, _) in self.running.items():
-            error = future.exception()
-            done = (
-                Done(status="failed", seconds=0.0, error=str(error)) if error else future.result()
-            )
+            done = _outcome(future)
             self.ledger.end(
                 key, done.status, seconds=done.seconds, error=done.error, result=done.result
             )
