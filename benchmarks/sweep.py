@@ -98,7 +98,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="under 45 s on two cores")
     quick = parser.parse_args().quick
     logging.getLogger("papermill").setLevel(logging.ERROR)
-    count, rounds = (4, 1) if quick else (12, 3)
+    count, rounds = (4, 1) if quick else (12, 5)
     times = {"ideal": [], "sweep": [], "papermill": []}
     with tempfile.TemporaryDirectory() as folder:
         path = written(folder)

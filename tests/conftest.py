@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 # Before any test imports torch or transformers; they read these once. One thread: tests are small,
@@ -17,6 +18,7 @@ if not os.environ.get("WORKBENCH_GPU_TESTS"):  # numbers are compared bit by bit
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 import hypothesis
+import jaxtyping
 import numpy as np
 import pytest
 import typed
@@ -54,6 +56,14 @@ def machine_path() -> re.Pattern[str]:
     """What a path of one person's machine looks like; web addresses are not meant."""
     homes = "root|home|work|Users|opt|mnt|private|workspace|tmp/ipykernel"
     return re.compile(rf"(?<![\w.~$}}<>*])/(?:{homes})[/_][\w.]")
+
+
+@pytest.fixture
+def untyped() -> Iterator[None]:
+    """As users run it: no type checker stands before our own messages."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture

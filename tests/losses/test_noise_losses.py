@@ -5,7 +5,6 @@ import math
 
 import pytest
 import torch
-from jaxtyping import config
 from torch.nn.functional import binary_cross_entropy_with_logits, normalize
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -677,14 +676,6 @@ ROW, KNOWN = torch.zeros(1, 3), torch.tensor([[True, False, False]])
 def test_wording(make, message):
     with pytest.raises(BadArgument, match=message):
         make()
-
-
-@pytest.fixture
-def untyped():
-    """As for a user: without the run-time check of shapes, which comes first in tests."""
-    config.update("jaxtyping_disable", True)
-    yield
-    config.update("jaxtyping_disable", False)
 
 
 @pytest.mark.parametrize(

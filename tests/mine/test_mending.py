@@ -5,7 +5,6 @@ from importlib import import_module
 
 import numpy as np
 import pytest
-from jaxtyping import config
 
 from workbench.data.known import KnownPositives
 from workbench.errors import BadArgument, BadData
@@ -73,14 +72,6 @@ def wide(made):
     cells = np.zeros(pairs.positives.shape, dtype=bool)
     cells[:, pairs.doc_groups[::2]] = True
     return replace(pairs, positives=csr_array(cells))
-
-
-@pytest.fixture
-def untyped():
-    """As users run it: no type checker stands before our own messages."""
-    config.update("jaxtyping_disable", True)
-    yield
-    config.update("jaxtyping_disable", False)
 
 
 MINERS = [

@@ -7,7 +7,6 @@ import time
 import nbformat
 import numpy as np
 import pytest
-from jaxtyping import config
 
 from workbench import sweep
 from workbench.__main__ import main
@@ -17,14 +16,6 @@ from workbench.sweep.job import Job, Watch, perform
 from workbench.sweep.ledger import FILE
 
 HERE = {"jobs": 2, "gpus": [], "progress": False}
-
-
-@pytest.fixture
-def unchecked():
-    """As users run it, without a type checker."""
-    config.update("jaxtyping_disable", True)
-    yield
-    config.update("jaxtyping_disable", False)
 
 
 def rewrite(path, change):
@@ -241,7 +232,7 @@ def test_a_study_that_goes_on_prunes_as_before(tiny, tmp_path):
     assert all(one.attempts == 1 for one in again.entries if one.run in done)
 
 
-def test_numpy_s_numbers_are_the_same_values(tiny, unchecked):
+def test_numpy_s_numbers_are_the_same_values(tiny, untyped):
     path = tiny()
     plain = sweep.plan.checked(path, [{"margin": 0.5, "seed": 1}])
     theirs = sweep.plan.checked(path, [{"margin": np.float64(0.5), "seed": np.int64(1)}])
@@ -276,7 +267,7 @@ def test_somebody_else_s_sweep_is_read(tmp_path):
          "`client` is 'tcp://x'"),
     ],
 )  # fmt: skip
-def test_wrong_kinds_are_refused_in_words(tiny, tmp_path, unchecked, options, message):
+def test_wrong_kinds_are_refused_in_words(tiny, tmp_path, untyped, options, message):
     with pytest.raises(BadArgument, match=message):
         sweep.run(tiny(), runs=tmp_path / "runs", **{**HERE, **options})
     assert not (tmp_path / "runs").exists()

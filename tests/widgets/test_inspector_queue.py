@@ -12,7 +12,6 @@ from inspector_toys import (
     toy_losses,
     toy_suspicion,
 )
-from jaxtyping import config
 
 from workbench.data.known import KnownPositives
 from workbench.errors import BadArgument, BadData
@@ -32,14 +31,6 @@ def found(candidates, collection):
 @pytest.fixture(scope="module")
 def queue(found, collection):
     return Queue.of(found, collection, losses=toy_losses(collection))
-
-
-@pytest.fixture
-def untyped():
-    """As users run it: no type checker stands before our own messages."""
-    config.update("jaxtyping_disable", True)
-    yield
-    config.update("jaxtyping_disable", False)
 
 
 def cells(candidates, collection):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
+from threading import Lock
+from typing import Any
 
 from workbench.files import atomic_file
 
@@ -20,6 +23,20 @@ _template = f"""{{% extends 'lab/index.html.j2' %}}
 _shown = ("text/html", "text/markdown", "image/svg+xml", "image/png", "image/jpeg", "text/plain")
 
 
+_one_at_a_time = Lock()
+
+
+@cache
+def _exporter() -> Any:
+    """Made once: compiling its templates takes longer than filling them."""
+    from nbconvert import HTMLExporter
+
+    made = HTMLExporter(embed_images=True)
+    made.raw_template = _template
+    made.config.NbConvertBase.display_data_priority = list(_shown)
+    return made
+
+
 def write_page(notebook: Path, page: Path) -> Path:
     """Write `page` from the executed `notebook`, atomically.
 
@@ -31,14 +48,11 @@ def write_page(notebook: Path, page: Path) -> Path:
         `page`.
     """
     import nbformat
-    from nbconvert import HTMLExporter
 
     book = nbformat.read(notebook, as_version=4)
-    exporter = HTMLExporter(embed_images=True)
-    exporter.raw_template = _template
-    exporter.config.NbConvertBase.display_data_priority = list(_shown)
     resources = {"metadata": {"name": page.stem, "path": str(notebook.parent)}}
-    body, _ = exporter.from_notebook_node(book, resources=resources)
+    with _one_at_a_time:
+        body, _ = _exporter().from_notebook_node(book, resources=resources)
     with atomic_file(page) as temporary:
         temporary.write_text(body, encoding="utf-8")
     return page
