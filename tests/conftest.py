@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,8 @@ import pytest
 import typed
 
 typed.install()  # before a module of ours is imported
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell started this in its background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # At home every run draws new examples; a landing must not depend on what was drawn.
 hypothesis.settings.register_profile("ci", derandomize=True)
