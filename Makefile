@@ -32,14 +32,14 @@ help: ## this list
 run: $(READY) ## run the tour; NOTEBOOK=... PARAMS="loss=info_nce seed=1" NAME=... change it
 	@$(BIN)/python -m workbench run '$(NOTEBOOK)' $(foreach one,$(PARAMS),-p '$(one)') $(if $(NAME),--name '$(NAME)')
 
-test: style ## every check, slow tests, browser and notebooks too (three quarters of an hour on two cores)
+test: style ## every check, slow tests, browser and notebooks too (some fifty minutes on two cores)
 	$(call step,$(BIN)/python -m pytest $(PAIR) -m "not slow and not browser" --doctest-modules workbench tests)
 	$(call step,$(BIN)/python -m pytest $(PAIR) -m browser tests)
 	$(call step,$(BIN)/python -m pytest --maxfail=3 -o timeout=1000 -m slow tests/sweep tests/cluster)
 	$(call step,$(BIN)/python -m pytest $(PAIR) -m "slow and not browser" tests --ignore tests/sweep --ignore tests/cluster)
 	$(call step,OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PAIR) $(COMPARE) $(NOTEBOOKS) $(ESSAYS))
 
-quick: style ## style, types and the fast tests (some four minutes)
+quick: style ## style, types and the fast tests (two to three minutes)
 	$(call step,$(BIN)/python -m pytest $(PAIR) -m "not slow and not browser" --doctest-modules workbench tests)
 
 style: $(READY) ## format, lint, layers and types only
