@@ -138,7 +138,8 @@ def _new_folder(runs: Path, name: str) -> Path:
 
 def _announce(source: Path, book: dict[str, Any], values: dict[str, Any], folder: Path) -> None:
     minutes = book.get("metadata", {}).get("workbench", {}).get("minutes")
-    says = f"about {minutes:g} minutes on two cores" if minutes else "it does not say how long"
+    unit = "minute" if minutes == 1 else "minutes"
+    says = f"about {minutes:g} {unit} on two cores" if minutes else "it does not say how long"
     said = " ".join(f"{name}={value!r}" for name, value in values.items())
     print(f"Running {source.name} ({says})", f"with {said}" if said else "with its defaults")
     print(f"  results go to {_short(folder)}", flush=True)
