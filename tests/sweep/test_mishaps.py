@@ -13,7 +13,7 @@ from workbench.__main__ import main
 from workbench.errors import BadArgument
 from workbench.sweep import engines, job, parameters, search, sweeping
 from workbench.sweep.job import Job, Watch, perform
-from workbench.sweep.ledger import FILE
+from workbench.sweep.ledger import FILE, Ledger
 
 HERE = {"jobs": 2, "gpus": [], "progress": False}
 
@@ -87,19 +87,20 @@ def test_runs_of_earlier_code_are_left_out(tiny, tmp_path, capsys):
 
 @pytest.mark.slow
 def test_who_edits_the_notebook_meanwhile_edits_the_next_sweep(tiny, tmp_path):
-    path = tiny("import os, pathlib, time\ntime.sleep(1)")
-    rewrite(
-        path,
-        lambda book: book.cells[1].update(
-            source=book.cells[1].source
-            + f"\npathlib.Path({str(path)!r}).write_text('half')\nplace = os.getcwd()"
-        ),
+    path, place = tiny(""), tmp_path / "place"
+    cell = (
+        f"import os, pathlib\npathlib.Path({str(path)!r}).write_text('half')\n"
+        f"pathlib.Path({str(place)!r}).write_text(os.getcwd())"
     )
+    rewrite(path, lambda book: book.cells[1].update(source=cell))
     found = sweep.run(
         path, grid={"margin": [0, 1, 2]}, runs=tmp_path / "runs", **{**HERE, "jobs": 1}
     )
     assert [one.status for one in found.entries] == ["done"] * 3
     assert path.read_text(encoding="utf-8") == "half"
+    assert place.read_text(encoding="utf-8") == str(path.parent), (
+        "a kernel works beside the original"
+    )
 
 
 def test_what_is_said_after_the_last_cell_is_said_too_late(tiny, tmp_path, monkeypatch):
@@ -217,19 +218,37 @@ def test_the_other_seeds_of_a_pruned_trial_are_not_run():
 
 
 @pytest.mark.slow
-def test_a_study_that_goes_on_prunes_as_before(tiny, tmp_path):
-    cell = (
-        "from workbench.report import row\nimport time\nfor step in range(3):\n"
-        "    row(step=step, value=margin)\n    time.sleep(0.5)"
-    )
+def test_a_study_that_goes_on_learns_from_what_was_run_before(tiny, tmp_path, monkeypatch):
+    cell = "from workbench.report import row\nfor step in (1, 2): row(step=step, value=margin)"
     options = {
-        "grid": {"margin": sweep.Between(low=0, high=1)}, "search": "optuna", "n": 8,
-        "runs": tmp_path / "runs", **HERE,
+        "grid": {"margin": [0.25]}, "search": "optuna", "n": 1, "runs": tmp_path / "runs", **HERE,
     }  # fmt: skip
-    first = sweep.run(tiny(cell), **options)
+    found = sweep.run(tiny(cell), **options)
+    assert [one.status for one in found.entries] == ["done"]
+    seen, told = [], []
+    saw, tell = search.Study.saw, search.Study.tell
+
+    def spied(study, number, point, row):
+        seen.append(row)
+        return saw(study, number, point, row)
+
+    def heard(study, number, value, *, pruned=False):
+        told.append((value, pruned))
+        tell(study, number, value, pruned=pruned)
+
+    monkeypatch.setattr(search.Study, "saw", spied)
+    monkeypatch.setattr(search.Study, "tell", heard)
+    sweep.run(tiny(cell), **options)
+    assert seen == [{"step": 1, "value": 0.25}, {"step": 2, "value": 0.25}]
+    assert told == [(0.5, False)]
+    Ledger(found.folder).end(found.entries[0].key, "pruned", seconds=1.0)
     again = sweep.run(tiny(cell), **options)
-    done = {one.run for one in first.entries if one.status in ("done", "pruned")}
-    assert all(one.attempts == 1 for one in again.entries if one.run in done)
+    assert told[1:] == [(None, True)]
+    assert [(one.status, one.attempts) for one in again.entries] == [("pruned", 1)]
+    listed = sweep.run(tiny(cell), **options | {"search": "grid", "n": None})
+    assert [(one.status, one.attempts) for one in listed.entries] == [("done", 2)], (
+        "a grid wants all"
+    )
 
 
 def test_numpy_s_numbers_are_the_same_values(tiny, untyped):
@@ -241,8 +260,6 @@ def test_numpy_s_numbers_are_the_same_values(tiny, untyped):
 
 
 def test_somebody_else_s_sweep_is_read(tmp_path):
-    from workbench.sweep.ledger import Ledger
-
     book = Ledger(tmp_path)
     book.enter("k", run="a", parameters={}, notebook="n")
     before = (tmp_path / FILE).read_bytes()

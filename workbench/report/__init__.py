@@ -13,7 +13,7 @@ from workbench.report.record import (
     versions,
 )
 from workbench.report.runs import LEDGER, runs
-from workbench.report.sent import DIGEST, ROWS
+from workbench.report.sent import DIGEST, ROWS, read_rows
 
 __all__ = [
     "DIGEST",
@@ -27,6 +27,7 @@ __all__ = [
     "first_of",
     "lacking",
     "project_folder",
+    "read_rows",
     "report",
     "row",
     "run_folder",

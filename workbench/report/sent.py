@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,23 @@ def write_row(folder: Path, values: Mapping[str, Any]) -> None:
         raise BadArgument("values", dict(values), wanted, "Convert it first.") from error
     with (folder / ROWS).open("a", encoding="utf-8") as file:
         file.write(line + "\n")
+
+
+def read_rows(lines: bytes) -> list[dict[str, Any]]:
+    """Rows of a file, one JSON object a line; what is none is left out.
+
+    Example:
+        >>> read_rows(bytes([123, 125]) + b" half a line")
+        []
+        >>> read_rows(b'{"step": 1}')
+        [{'step': 1}]
+    """
+    found = []
+    for line in lines.splitlines():
+        with suppress(ValueError):
+            row = json.loads(line)
+            found += [row] if isinstance(row, dict) else []
+    return found
 
 
 def show_result(record: Mapping[str, Any]) -> None:

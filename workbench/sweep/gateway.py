@@ -57,16 +57,15 @@ def names() -> list[str]:
         answer = httpx.get(
             f"{where.rstrip('/')}/api/kernelspecs", headers=_headers(), timeout=20, trust_env=False
         )
-        if answer.status_code in (401, 403):
-            wanted = f"it refuses this token (HTTP {answer.status_code})"
-            raise BadArgument(GATEWAY, where, wanted, "Set JUPYTER_GATEWAY_AUTH_TOKEN to its own.")
-        answer.raise_for_status()
-        return sorted(answer.json()["kernelspecs"])
+        refused = answer.status_code in (401, 403)
+        found = [] if refused else sorted(answer.raise_for_status().json()["kernelspecs"])
     except (httpx.HTTPError, httpx.InvalidURL, TraitError, ValueError, KeyError) as error:
-        if isinstance(error, BadArgument):
-            raise
         wanted = f"no kernel gateway answers there ({type(error).__name__})"
         raise BadArgument(GATEWAY, where, wanted, mend) from error
+    if refused:
+        wanted = f"it refuses this token (HTTP {answer.status_code})"
+        raise BadArgument(GATEWAY, where, wanted, "Set JUPYTER_GATEWAY_AUTH_TOKEN to its own.")
+    return found
 
 
 def _headers() -> dict[str, str]:

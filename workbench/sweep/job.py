@@ -8,7 +8,6 @@ result.
 from __future__ import annotations
 
 import asyncio
-import json
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -19,7 +18,7 @@ from typing import Any
 
 from workbench.errors import BadData
 from workbench.files import read_json, write_json
-from workbench.report import DIGEST, RESULT, ROWS, RUN_VARIABLE, lacking
+from workbench.report import DIGEST, RESULT, ROWS, RUN_VARIABLE, lacking, read_rows
 from workbench.sweep.kernels import LOG, kernel_class, memory_of, stop
 from workbench.sweep.page import write_page
 
@@ -69,23 +68,6 @@ class Done:
     seconds: float
     error: str = ""
     result: dict[str, Any] = field(default_factory=dict)
-
-
-def read_rows(lines: bytes) -> list[dict[str, Any]]:
-    """Rows of a file, one JSON object a line; what is none is left out.
-
-    Example:
-        >>> read_rows(bytes([123, 125]) + b" half a line")
-        []
-        >>> read_rows(b'{"step": 1}')
-        [{'step': 1}]
-    """
-    found = []
-    for line in lines.splitlines():
-        with suppress(ValueError):
-            row = json.loads(line)
-            found += [row] if isinstance(row, dict) else []
-    return found
 
 
 class Watch:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from workbench.errors import BadArgument, check_count, check_number
-from workbench.sweep.parameters import declared, fitted
+from workbench.sweep.parameters import Parameter, declared, fitted
 
 SEED = "seed"
 Point = dict[str, Any]
@@ -170,7 +170,12 @@ def checked(notebook: str | Path, points: Sequence[Mapping[str, object]]) -> lis
     known = declared(notebook)
     found: dict[str, Point] = {}
     for point in points:
-        values = fitted(known, point)
-        full = {name: values.get(name, one.default) for name, one in known.items()}
+        full = filled(known, point)
         found.setdefault(repr(sorted(full.items())), full)
     return list(found.values())
+
+
+def filled(known: Mapping[str, Parameter], point: Mapping[str, object]) -> Point:
+    """One point in full, of parameters that were read before; see `checked`."""
+    values = fitted(known, point)
+    return {name: values.get(name, one.default) for name, one in known.items()}

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from workbench import files
 from workbench.errors import BadArgument, BadData, check_choice, check_count, check_number
-from workbench.report import RESULT, ROWS, versions
+from workbench.report import RESULT, ROWS, read_rows, versions
 from workbench.sweep import engines
 from workbench.sweep.bars import Bars
 from workbench.sweep.engines import ENGINES, Engine
 from workbench.sweep.folder import COPY, LOCK, check_writable, new_attempt, run_name
-from workbench.sweep.job import Done, Job, Watch, read_rows
+from workbench.sweep.job import Done, Job, Watch
 from workbench.sweep.kernels import check_kernel, gateway
 from workbench.sweep.ledger import Entry, Ledger, key_of
 from workbench.sweep.notebook import check_name, plain_name, stoppable
@@ -27,6 +27,7 @@ from workbench.sweep.plan import (
     Space,
     checked,
     choices,
+    filled,
     grid_points,
     random_points,
     seeds_of,
@@ -124,7 +125,6 @@ def run(
     finished run is then taken for the same, though it would differ now; again=True repeats.
     """
     source = Path(notebook).resolve()
-    read_notebook(source)
     for option, value, known in (("search", search, SEARCHES), ("engine", engine, ENGINES)):
         check_choice(option, value, known)
     for option, limit in (("seconds", seconds), ("memory", memory)):
@@ -279,7 +279,8 @@ class _Conductor:
         self.setting, self.ledger, self.source = setting, ledger, source
         self.engine, self.places = engine, places
         self.known = {one.key: one for one in ledger.entries()}
-        self.defaults = {name: one.default for name, one in declared(setting.notebook).items()}
+        self.parameters = declared(setting.notebook)
+        self.defaults = {name: one.default for name, one in self.parameters.items()}
         self.running: dict[Future[Done], tuple[int, Point, str, str, Watch]] = {}
         self.same: dict[str, list[int]] = {}  # key of a running run -> who else asked for it
         self.fresh: set[str] = set()  # done in this very call
@@ -306,7 +307,7 @@ class _Conductor:
         began = False
         while len(self.running) < self.places and (found := self.source.following()) is not None:
             number, point = found
-            (full,) = checked(self.setting.notebook, [point])
+            full = filled(self.parameters, point)
             key = key_of(self.setting.code, full)
             entry = self.known.get(key)
             if any(one[2] == key for one in self.running.values()):  # a study may ask twice
